@@ -1,0 +1,98 @@
+//! What STOMP costs a gateway: reading a SEND, building an event's MESSAGE once, and one more subscription id.
+//!
+//! The controls copy the same number of bytes and do nothing else: they are the floor under each figure.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use roomlog_core::{
+    limits::Limits,
+    session::Mark,
+    stomp::{Bounds, Decoder, Envelope, MessageFrame, Provenance, Version},
+};
+
+/// Bytes of a message's text.
+const TEXT_BYTES: usize = 200;
+
+/// A SEND as a client library writes it.
+fn send() -> Vec<u8> {
+    let text = "x".repeat(TEXT_BYTES);
+    let headers = "destination:/app/rooms/lobby\nreceipt:message-17\nid:0190c5a8-7d1e";
+    format!("SEND\n{headers}\ncontent-length:{TEXT_BYTES}\n\n{text}\0").into_bytes()
+}
+
+/// The event body that goes with it.
+fn body() -> String {
+    let text = "x".repeat(TEXT_BYTES);
+    format!(
+        "{{\"room\":\"lobby\",\"seq\":42,\"count\":40,\"type\":\"message\",\"id\":\"0190c5a8-7d1e\",\
+         \"sender\":{{\"id\":\"alice\",\"name\":\"Alice\"}},\"at\":1763700000000,\"text\":\"{text}\"}}"
+    )
+}
+
+/// The part of its MESSAGE that all subscribers share.
+fn message(body: &str) -> MessageFrame {
+    let server = [
+        ("message-id", "lobby-42"),
+        ("destination", "/topic/rooms/lobby"),
+        ("content-type", "application/json"),
+        ("seq", "42"),
+        ("count", "40"),
+        ("epoch", "e1"),
+        ("type", "message"),
+        ("timestamp", "1763700000000"),
+    ];
+    MessageFrame::new(Mark::Number(42), &server, [], body)
+}
+
+fn decode(criterion: &mut Criterion) {
+    let bytes = send();
+    let mut group = criterion.benchmark_group("decode SEND 200 B");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("control: copy", |bencher| {
+        bencher.iter(|| Bytes::copy_from_slice(black_box(&bytes)));
+    });
+    let mut decoder = Decoder::new(Bounds::signed_in(&Limits::default()));
+    group.bench_function("one piece", |bencher| {
+        bencher.iter(|| decoder.decode(&mut black_box(&bytes[..])));
+    });
+    group.bench_function("two pieces", |bencher| {
+        let (first, second) = bytes.split_at(40);
+        bencher.iter(|| {
+            let start = decoder.decode(&mut black_box(first));
+            (start, decoder.decode(&mut black_box(second)))
+        });
+    });
+    group.finish();
+}
+
+fn encode(criterion: &mut Criterion) {
+    let body = body();
+    let frame = message(&body);
+    let envelope = Envelope::new(Version::V1_2, Some("sub-0"), None);
+    let acknowledged = Envelope::new(Version::V1_2, Some("sub-0"), Some(0));
+    let sealed = frame.sealed(&envelope, Provenance::Live);
+
+    let mut group = criterion.benchmark_group("encode MESSAGE 200 B");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("control: copy", |bencher| {
+        bencher.iter(|| Bytes::copy_from_slice(black_box(&sealed)));
+    });
+    group.bench_function("shared part, once an event", |bencher| {
+        bencher.iter(|| message(black_box(&body)));
+    });
+    group.bench_function("one more subscription id", |bencher| {
+        bencher.iter(|| frame.sealed(black_box(&envelope), Provenance::Live));
+    });
+    group.bench_function("one more subscription id with ack", |bencher| {
+        bencher.iter(|| frame.sealed(black_box(&acknowledged), Provenance::Live));
+    });
+    group.bench_function("one more subscriber with the same id", |bencher| {
+        bencher.iter(|| black_box(&sealed).clone());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decode, encode);
+criterion_main!(benches);

@@ -1,0 +1,17 @@
+//! Everything Roomlog can decide without I/O: bytes, events and `now` in, values and actions out.
+//!
+//! No clock, no randomness, no async runtime and no serialization framework lives here, so all of it is
+//! proved by properties and seeded simulation.
+
+pub mod code;
+pub mod event;
+pub mod gap;
+pub mod ids;
+pub mod interest;
+pub mod limits;
+pub mod partition;
+pub mod prefix;
+pub mod room_log;
+pub mod room_state;
+pub mod session;
+pub mod stomp;

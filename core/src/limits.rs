@@ -1,0 +1,82 @@
+//! Every bound a client can meet, with its default. All are configurable and served at `GET /api/v1/limits`.
+
+/// The bounds in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a message's text; beyond: refusal `too-large`.
+    pub text_bytes_max: usize,
+    /// Bytes of a frame's body; beyond: ERROR `frame-too-large` and close 1009.
+    pub frame_body_bytes_max: usize,
+    /// Headers of a frame; beyond: `frame-too-large`.
+    pub headers_max: usize,
+    /// Bytes of one header line; beyond: `frame-too-large`.
+    pub header_line_bytes_max: usize,
+    /// Bytes of a frame's headers together; beyond: `frame-too-large`.
+    pub headers_bytes_max: usize,
+    /// Bytes of a frame before CONNECT is answered; beyond: `frame-too-large`.
+    pub unauthenticated_frame_bytes_max: usize,
+    /// Bytes of one WebSocket message; beyond: close 1009.
+    pub websocket_message_bytes_max: usize,
+    /// Bytes of a message's `meta`; beyond: `too-large`.
+    pub meta_bytes_max: usize,
+    /// Users named in one message; beyond: `too-large`.
+    pub mentions_max: usize,
+    /// Files on one message; beyond: `too-large`.
+    pub attachments_max: usize,
+    /// Bytes of one file; beyond: `too-large`.
+    pub attachment_bytes_max: u64,
+    /// A client's own headers kept with an event; beyond: `bad-request`.
+    pub own_headers_max: usize,
+    /// Bytes of those headers together; beyond: `bad-request`.
+    pub own_headers_bytes_max: usize,
+    /// Subscriptions of one connection; beyond: `too-many`.
+    pub subscriptions_max: usize,
+    /// Open transactions of one connection; beyond: `too-many`.
+    pub transactions_max: usize,
+    /// Frames held by one transaction; beyond: `too-many`.
+    pub transaction_frames_max: usize,
+    /// Sustained SENDs a second of one user; beyond: `too-many`.
+    pub sends_per_second: u32,
+    /// SENDs of one user at once; beyond: `too-many`.
+    pub sends_burst: u32,
+    /// Rooms one user may be in; beyond: `too-many`.
+    pub rooms_per_user_max: usize,
+    /// Connections of one user at once; 0 means any number; beyond: `too-many`.
+    pub connections_per_user_max: usize,
+    /// Milliseconds from the upgrade to CONNECT; beyond: close 1008.
+    pub connect_timeout_ms: u64,
+    /// Messages a SUBSCRIBE may ask for by `history`; beyond: `bad-request`.
+    pub history_max: u64,
+    /// Events a subscription may be behind and still be resumed; beyond: `reset`.
+    pub resume_events_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            text_bytes_max: 16 << 10,
+            frame_body_bytes_max: 64 << 10,
+            headers_max: 64,
+            header_line_bytes_max: 8 << 10,
+            headers_bytes_max: 16 << 10,
+            unauthenticated_frame_bytes_max: 16 << 10,
+            websocket_message_bytes_max: 128 << 10,
+            meta_bytes_max: 4 << 10,
+            mentions_max: 50,
+            attachments_max: 10,
+            attachment_bytes_max: 25 << 20,
+            own_headers_max: 16,
+            own_headers_bytes_max: 2 << 10,
+            subscriptions_max: 256,
+            transactions_max: 16,
+            transaction_frames_max: 100,
+            sends_per_second: 20,
+            sends_burst: 50,
+            rooms_per_user_max: 5_000,
+            connections_per_user_max: 10,
+            connect_timeout_ms: 10_000,
+            history_max: 500,
+            resume_events_max: 10_000,
+        }
+    }
+}

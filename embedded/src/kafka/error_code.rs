@@ -1,0 +1,34 @@
+//! The protocol's error codes that this broker answers with.
+
+pub(super) const NONE: i16 = 0;
+pub(super) const OFFSET_OUT_OF_RANGE: i16 = 1;
+pub(super) const CORRUPT_MESSAGE: i16 = 2;
+pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(super) const MESSAGE_TOO_LARGE: i16 = 10;
+pub(super) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+pub(super) const INVALID_TOPIC: i16 = 17;
+pub(super) const ILLEGAL_GENERATION: i16 = 22;
+pub(super) const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
+pub(super) const INVALID_GROUP_ID: i16 = 24;
+pub(super) const UNKNOWN_MEMBER_ID: i16 = 25;
+pub(super) const INVALID_SESSION_TIMEOUT: i16 = 26;
+pub(super) const REBALANCE_IN_PROGRESS: i16 = 27;
+pub(super) const OFFSET_METADATA_TOO_LARGE: i16 = 12;
+pub(super) const UNSUPPORTED_VERSION: i16 = 35;
+pub(super) const TOPIC_ALREADY_EXISTS: i16 = 36;
+pub(super) const INVALID_PARTITIONS: i16 = 37;
+pub(super) const INVALID_REPLICATION_FACTOR: i16 = 38;
+pub(super) const INVALID_CONFIG: i16 = 40;
+pub(super) const INVALID_REQUEST: i16 = 42;
+pub(super) const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
+pub(super) const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
+pub(super) const INVALID_PRODUCER_EPOCH: i16 = 47;
+pub(super) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
+pub(super) const STORAGE_ERROR: i16 = 56;
+pub(super) const NON_EMPTY_GROUP: i16 = 68;
+pub(super) const GROUP_ID_NOT_FOUND: i16 = 69;
+pub(super) const MEMBER_ID_REQUIRED: i16 = 79;
+pub(super) const GROUP_MAX_SIZE_REACHED: i16 = 81;
+pub(super) const FENCED_INSTANCE_ID: i16 = 82;
+pub(super) const INVALID_RECORD: i16 = 87;
+pub(super) const UNKNOWN_TOPIC_ID: i16 = 100;

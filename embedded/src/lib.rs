@@ -1,0 +1,15 @@
+//! Development stand-ins for Kafka, Redis and DynamoDB, in one process and ready in milliseconds.
+//!
+//! They speak the real wire protocols, so that the product has one code path whatever it runs against.
+//! They are for `roomlog dev` and fast tests, never for production: one node, no replication, no authentication.
+
+pub mod dynamo;
+mod error;
+pub mod kafka;
+mod lock;
+mod mutex;
+pub mod redis;
+mod stack;
+
+pub use error::StackError;
+pub use stack::{Stack, StackConfig};

@@ -1,0 +1,44 @@
+//! What the server says of itself.
+
+use bytes::Bytes;
+
+use super::Outcome;
+use crate::redis::connection::VERSION;
+use crate::redis::keyspace::Keyspace;
+use crate::redis::reply::{Failure, Reply};
+
+pub(super) fn ping(_: &mut Keyspace, arguments: &[Bytes]) -> Outcome {
+    match arguments {
+        [] => Ok(Reply::Simple("PONG")),
+        [text] => Ok(Reply::Bulk(text.clone())),
+        _ => Err(Failure::wrong_arity("ping")),
+    }
+}
+
+pub(super) fn echo(_: &mut Keyspace, arguments: &[Bytes]) -> Outcome {
+    Ok(Reply::Bulk(arguments[0].clone()))
+}
+
+pub(super) fn time(keys: &mut Keyspace, _: &[Bytes]) -> Outcome {
+    let now_ms = keys.now_ms();
+    let (seconds, micros) = (now_ms / 1000, now_ms % 1000 * 1000);
+    Ok(Reply::Array(vec![
+        Reply::text(seconds.to_string()),
+        Reply::text(micros.to_string()),
+    ]))
+}
+
+pub(super) fn info(keys: &mut Keyspace, _: &[Bytes]) -> Outcome {
+    let keys = keys.len();
+    Ok(Reply::text(format!(
+        "# Server\r\nredis_version:{VERSION}\r\nredis_mode:standalone\r\n\
+         # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\
+         # Cluster\r\ncluster_enabled:0\r\n\
+         # Keyspace\r\ndb0:keys={keys},expires=0,avg_ttl=0\r\n"
+    )))
+}
+
+/// Clients that ask for the table of commands do without it.
+pub(super) fn commands(_: &mut Keyspace, _: &[Bytes]) -> Outcome {
+    Ok(Reply::Array(Vec::new()))
+}

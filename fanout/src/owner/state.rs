@@ -1,0 +1,338 @@
+//! What an owner knows, and what follows from what it hears. Nothing here waits.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use roomlog_core::{
+    event::Kind,
+    ids::{Count, RoomKey, Seq},
+    interest::{GatewayId, InterestTable, Level},
+    room_log::{Head, Outcome, RoomLog},
+};
+use roomlog_platform::{
+    kafka::LogRecord,
+    link::{EncodedEvent, RoomHead, RoomInterest},
+    stored_event::StoredEvent,
+};
+
+use super::{
+    fresh::{FreshHeads, Question},
+    loads::Loads,
+    snapshots::Snapshots,
+    tail::TailBacklog,
+};
+use crate::{memory::Memory, metrics, outbox::Outbox};
+
+/// Events sent at once to a gateway that declares interest and is behind. Beyond, it gets the head and asks.
+const CATCH_UP_EVENTS_MAX: u64 = 500;
+
+/// Bytes of those, and of an answer from memory. Beyond, the rest is left out.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// One partition's numbering and audience.
+pub(super) struct State {
+    pub(super) log: RoomLog,
+    pub(super) loads: Loads,
+    pub(super) snapshots: Snapshots,
+    pub(super) tail: TailBacklog,
+    pub(super) fresh: FreshHeads,
+    memory: Memory,
+    interest: InterestTable,
+    gateways: HashMap<GatewayId, Arc<Outbox>>,
+    /// Rooms with an event since the last tick.
+    busy: HashSet<RoomKey>,
+    /// Rooms with their last event in the tick before that: if they stay quiet, their heads are repeated.
+    quiet: HashSet<RoomKey>,
+    /// Rooms whose heads are to be told to gateways that look elsewhere.
+    badges: HashSet<RoomKey>,
+    /// Rooms a partial base knows to be empty.
+    empty: HashSet<RoomKey>,
+    /// Questions about rooms whose rows are being read.
+    unanswered: Vec<Question>,
+    /// Gateways are served: records are news, no longer a catch-up.
+    live: bool,
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(super) enum Applied {
+    /// It is done with.
+    Done,
+    /// It must be applied again once this room's row is loaded.
+    HeadUnknown,
+    /// It is numbered, but its value can't be decoded: show it once the dead-letter topic has it.
+    Unreadable(Box<StoredEvent>, String),
+}
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(log: RoomLog, trusted: bool, now_ms: u64) -> Self {
+        Self {
+            loads: Loads::new(log.is_complete()),
+            snapshots: Snapshots::new(trusted, now_ms),
+            log,
+            tail: TailBacklog::default(),
+            fresh: FreshHeads::default(),
+            memory: Memory::new(),
+            interest: InterestTable::new(),
+            gateways: HashMap::new(),
+            busy: HashSet::new(),
+            quiet: HashSet::new(),
+            badges: HashSet::new(),
+            empty: HashSet::new(),
+            unanswered: vec![],
+            live: false,
+        }
+    }
+
+    /// From here on records are news.
+    pub(super) fn go_live(&mut self) {
+        self.live = true;
+    }
+
+    /// Numbers a record and queues it for everyone interested. `wall_ms` is the time of day, for the latency only.
+    pub(super) fn apply(&mut self, record: &LogRecord, wall_ms: i64) -> Applied {
+        let generation = self.log.next().generation;
+        match self.log.apply(&record.as_ref(generation)) {
+            Outcome::Accepted { seq, count } => self.accepted(record, seq, count, wall_ms),
+            Outcome::Duplicate { .. } => done(metrics::Record::Duplicate),
+            Outcome::Past => done(metrics::Record::Past),
+            Outcome::Foreign(reason) => {
+                let (partition, offset) = (record.partition, record.offset);
+                // Whoever may write to the topic can cause any number of these: the metric tells, the log does not flood.
+                tracing::debug!(partition, offset, %reason, "a record gets no seq");
+                done(metrics::Record::Foreign)
+            }
+            Outcome::HeadUnknown => {
+                self.want_head_of(record);
+                Applied::HeadUnknown
+            }
+        }
+    }
+
+    fn accepted(&mut self, record: &LogRecord, seq: Seq, count: Count, wall_ms: i64) -> Applied {
+        metrics::records(metrics::Record::Accepted, 1);
+        // A key that was numbered names a room, so the event always is there.
+        let Some(mut event) = record.stored(seq, count) else {
+            return Applied::Done;
+        };
+        if let Err(reason) = event.event() {
+            event.kind = Kind::Unreadable;
+            return Applied::Unreadable(Box::new(event), reason.to_string());
+        }
+        self.show(&event);
+        if self.live {
+            let late_ms = u64::try_from(wall_ms - event.at_ms).unwrap_or(0);
+            metrics::forward_latency(Duration::from_millis(late_ms));
+        }
+        Applied::Done
+    }
+
+    /// Queues a numbered event for everyone interested, and keeps it.
+    pub(super) fn show(&mut self, event: &StoredEvent) {
+        let encoded = EncodedEvent::encode(event);
+        let mut receivers = 0;
+        for gateway in self.interest.live(&event.key) {
+            if let Some(outbox) = self.gateways.get(&gateway) {
+                outbox.push_event(&encoded);
+                receivers += 1;
+            }
+        }
+        if receivers > 0 {
+            self.busy.insert(event.key.clone());
+        }
+        let badges = self.interest.badge(&event.key);
+        if badges.len() > 0 {
+            self.badges.insert(event.key.clone());
+        }
+        // Who may see the room and what it is called matters where its messages do not.
+        if matches!(event.kind, Kind::Member | Kind::Room) {
+            for outbox in badges.filter_map(|gateway| self.gateways.get(&gateway)) {
+                outbox.push_event(&encoded);
+                receivers += 1;
+            }
+        }
+        metrics::forwarded(receivers);
+        self.memory.push(encoded.clone());
+        self.tail.push(encoded);
+    }
+
+    /// Asks for the row of the room a record is of.
+    pub(super) fn want_head_of(&mut self, record: &LogRecord) {
+        let key = std::str::from_utf8(&record.key)
+            .ok()
+            .and_then(|text| RoomKey::parse(text).ok());
+        if let Some(key) = key
+            && self.head(&key).is_none()
+        {
+            self.loads.want(&key);
+        }
+    }
+
+    /// Stored rows were read.
+    pub(super) fn heads_loaded(&mut self, rows: Vec<(RoomKey, Option<Head>)>) {
+        self.loads.loaded();
+        for (key, row) in rows {
+            if row.is_none() && !self.log.is_complete() {
+                self.empty.insert(key.clone());
+            }
+            self.log.load_head(key.clone(), row);
+            // The row may be ahead of what is read here: gateways fetch what they lack.
+            self.tell_head(&key);
+        }
+        self.answer_known();
+    }
+
+    /// Notices when the loaded rows are all there are.
+    pub(super) fn notice_completeness(&mut self) {
+        if !self.log.is_complete() && self.log.all_heads_loaded() {
+            tracing::info!(
+                partition = self.log.spec().partition,
+                "every room's head is known"
+            );
+            self.loads.finish();
+            self.empty = HashSet::new();
+            self.answer_known();
+        }
+    }
+
+    /// A room's head, unless it has yet to be loaded.
+    fn head(&self, key: &RoomKey) -> Option<RoomHead> {
+        let head = self.log.head(key).map(|head| (head.seq, head.count));
+        let none = self.log.is_complete() || self.empty.contains(key);
+        let (seq, count) = head.or_else(|| none.then_some((Seq::ZERO, Count::ZERO)))?;
+        Some(RoomHead {
+            key: key.clone(),
+            seq,
+            count,
+        })
+    }
+
+    fn tell_head(&self, key: &RoomKey) {
+        if let Some(head) = self.head(key) {
+            let gateways = self.interest.live(key).chain(self.interest.badge(key));
+            for outbox in gateways.filter_map(|gateway| self.gateways.get(&gateway)) {
+                outbox.push_head(key, head.seq, head.count);
+            }
+        }
+    }
+
+    // --- What gateways ask ---
+
+    /// Takes a gateway's interest and sends it what it lacks.
+    pub(super) fn set_interest(
+        &mut self,
+        gateway: GatewayId,
+        outbox: Arc<Outbox>,
+        rooms: Vec<RoomInterest>,
+    ) {
+        for room in rooms {
+            self.interest.set(gateway, &room.key, room.level);
+            match (room.level, self.head(&room.key)) {
+                (Level::None, _) => {}
+                (_, None) => self.loads.want(&room.key),
+                (Level::Live, Some(head)) if self.catch_up(&outbox, &room, head.seq) => {}
+                (_, Some(head)) => outbox.push_head(&head.key, head.seq, head.count),
+            }
+        }
+        self.gateways.insert(gateway, outbox);
+    }
+
+    /// Sends the events after what a gateway has; `false` if they are too many or not all here.
+    fn catch_up(&self, outbox: &Outbox, room: &RoomInterest, head: Seq) -> bool {
+        let Some(missing) = room.seq.and_then(|seq| head.0.checked_sub(seq.0)) else {
+            return false;
+        };
+        if missing == 0 || missing > CATCH_UP_EVENTS_MAX {
+            return false;
+        }
+        let from = Seq(head.0 - missing + 1);
+        let events: Vec<_> = self
+            .memory
+            .range(&room.key, from..=head, ANSWER_BYTES_MAX)
+            .collect();
+        let whole = events.len() as u64 == missing;
+        if whole {
+            events
+                .into_iter()
+                .for_each(|event| outbox.push_event(event));
+        }
+        whole
+    }
+
+    pub(super) fn events(&self, key: &RoomKey, range: RangeInclusive<Seq>) -> Vec<Bytes> {
+        let events = self.memory.range(key, range, ANSWER_BYTES_MAX);
+        events.map(|event| event.record.clone()).collect()
+    }
+
+    /// Answers the questions that waited for everything before `offset` to be numbered.
+    pub(super) fn answer(&mut self, offset: i64) {
+        for question in self.fresh.passed(offset) {
+            match self.head(&question.key) {
+                // Who asked may have gone, and then nobody needs the answer.
+                Some(head) => drop(question.reply.send(head)),
+                None => {
+                    self.loads.want(&question.key);
+                    self.unanswered.push(question);
+                }
+            }
+        }
+    }
+
+    fn answer_known(&mut self) {
+        for question in std::mem::take(&mut self.unanswered) {
+            match self.head(&question.key) {
+                Some(head) => drop(question.reply.send(head)),
+                None => self.unanswered.push(question),
+            }
+        }
+    }
+
+    // --- Time ---
+
+    /// Wakes the streams that have something to send.
+    pub(super) fn wake_gateways(&self) {
+        self.gateways.values().for_each(|outbox| outbox.wake());
+    }
+
+    /// Tells badges, repeats the heads of rooms that fell quiet, and forgets who is gone.
+    pub(super) fn tick(&mut self) {
+        let gone: Vec<_> = self
+            .gateways
+            .iter()
+            .filter(|(_, outbox)| outbox.is_closed())
+            .map(|(id, _)| *id)
+            .collect();
+        for gateway in gone {
+            self.gateways.remove(&gateway);
+            self.interest.remove_gateway(gateway);
+        }
+        let busy = std::mem::take(&mut self.busy);
+        let quiet = std::mem::replace(&mut self.quiet, busy);
+        let badges = std::mem::take(&mut self.badges);
+        for key in quiet
+            .difference(&self.quiet)
+            .filter(|key| !badges.contains(*key))
+            .chain(&badges)
+        {
+            self.tell_head(key);
+        }
+        self.fresh.prune();
+        self.unanswered
+            .retain(|question| !question.reply.is_closed());
+    }
+}
+
+fn done(record: metrics::Record) -> Applied {
+    metrics::records(record, 1);
+    Applied::Done
+}
+
+#[cfg(test)]
+mod tests;

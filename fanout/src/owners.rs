@@ -1,0 +1,166 @@
+//! The owners of one instance: started, restarted when they fail, and released.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use roomlog_platform::{backoff::Backoff, kafka::Released};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    metrics,
+    owner::{Progress, Resources, own},
+};
+
+/// Waits before an owner that failed is started again. An operator may have mended the cause meanwhile.
+const RESTART_FLOOR: Duration = Duration::from_millis(500);
+/// The longest wait before an owner that failed is started again.
+const RESTART_CEILING: Duration = Duration::from_secs(15);
+
+/// The owners, by partition.
+pub(crate) struct Owners {
+    resources: Arc<Resources>,
+    running: BTreeMap<u32, Running>,
+    tasks: JoinSet<u32>,
+    /// Partitions the group waits for, until all of them have ended.
+    releasing: Vec<Releasing>,
+}
+
+struct Running {
+    stop: CancellationToken,
+    progress: Arc<Progress>,
+    /// It is to be started again as soon as it has ended: the group gave it back meanwhile.
+    again: bool,
+}
+
+struct Releasing {
+    partitions: BTreeSet<u32>,
+    /// Dropped once they have ended, which tells the group.
+    _released: Option<Released>,
+}
+
+// === impl Owners ===
+
+impl Owners {
+    pub(crate) fn new(resources: Arc<Resources>) -> Self {
+        Self {
+            resources,
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            releasing: vec![],
+        }
+    }
+
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// Starts the owner of a partition, or does so once the last one has ended.
+    pub(crate) fn start(&mut self, partition: u32) {
+        if let Some(running) = self.running.get_mut(&partition) {
+            running.again = running.stop.is_cancelled();
+            return;
+        }
+        let (stop, progress) = (CancellationToken::new(), Progress::unknown());
+        let owner = keep_owning(
+            Arc::clone(&self.resources),
+            partition,
+            Arc::clone(&progress),
+            stop.clone(),
+        );
+        self.tasks.spawn(owner);
+        self.running.insert(
+            partition,
+            Running {
+                stop,
+                progress,
+                again: false,
+            },
+        );
+    }
+
+    /// Stops the owners of these partitions; `released` is dropped once all of them have ended.
+    pub(crate) fn release(&mut self, mut partitions: BTreeSet<u32>, released: Option<Released>) {
+        partitions.retain(|partition| {
+            let running = self.running.get_mut(partition);
+            running
+                .map(|running| {
+                    running.again = false;
+                    running.stop.cancel();
+                })
+                .is_some()
+        });
+        if !partitions.is_empty() {
+            self.releasing.push(Releasing {
+                partitions,
+                _released: released,
+            });
+        }
+    }
+
+    pub(crate) fn release_all(&mut self) {
+        self.release(self.running.keys().copied().collect(), None);
+    }
+
+    /// Waits for an owner to end; `None` while there is none.
+    pub(crate) async fn ended(&mut self) -> Option<u32> {
+        loop {
+            // An owner that panicked has no name; the partition is taken by another instance after a restart.
+            match self.tasks.join_next().await? {
+                Ok(partition) => return Some(partition),
+                Err(error) => tracing::error!(%error, "an owner broke down"),
+            }
+        }
+    }
+
+    /// Puts away an owner that ended, and says how far it came. Starts the next one where the group wants it.
+    pub(crate) fn finish(&mut self, partition: u32) -> BTreeMap<u32, i64> {
+        let Some(ended) = self.running.remove(&partition) else {
+            return BTreeMap::new();
+        };
+        for releasing in &mut self.releasing {
+            releasing.partitions.remove(&partition);
+        }
+        self.releasing
+            .retain(|releasing| !releasing.partitions.is_empty());
+        if ended.again {
+            self.start(partition);
+        }
+        ended
+            .progress
+            .offset()
+            .map(|offset| (partition, offset))
+            .into_iter()
+            .collect()
+    }
+
+    /// How far each has numbered.
+    pub(crate) fn progress(&self) -> BTreeMap<u32, i64> {
+        let running = self.running.iter();
+        running
+            .filter_map(|(partition, owner)| Some((*partition, owner.progress.offset()?)))
+            .collect()
+    }
+}
+
+/// Owns a partition, again and again where it fails, until told to stop.
+async fn keep_owning(
+    resources: Arc<Resources>,
+    partition: u32,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> u32 {
+    let mut backoff = Backoff::between(RESTART_FLOOR, RESTART_CEILING);
+    while let Err(error) = own(Arc::clone(&resources), partition, &progress, &stop).await {
+        metrics::owner_failed();
+        tracing::error!(partition, %error, "the owner of a partition stopped; its rooms are not served here");
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    partition
+}

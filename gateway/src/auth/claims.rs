@@ -1,0 +1,87 @@
+//! What a token says, in types that accept nothing else.
+
+use roomlog_core::ids::UserId;
+use serde::{Deserialize, Serialize};
+
+use super::{ADMIN, AuthError, CLOCK_LEEWAY_S, Identity};
+
+/// Display names beyond this many bytes are cut: they travel with every event.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The claims that matter. Times are whole seconds since the Unix epoch; anything else does not parse.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Claims {
+    pub(super) iss: String,
+    pub(super) aud: Audience,
+    pub(super) sub: String,
+    pub(super) exp: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) nbf: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) iat: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) jti: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) role: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+}
+
+/// One audience or several.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(super) enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+// === impl Audience ===
+
+impl Audience {
+    fn contains(&self, wanted: &str) -> bool {
+        match self {
+            Self::One(audience) => audience == wanted,
+            Self::Several(audiences) => audiences.iter().any(|audience| audience == wanted),
+        }
+    }
+}
+
+// === impl Claims ===
+
+impl Claims {
+    /// Checks everything but the signature.
+    pub(super) fn check(&self, issuer: &str, audience: &str, now_s: u64) -> Result<(), AuthError> {
+        if self.iss != issuer {
+            return Err(AuthError::Claim("iss"));
+        }
+        if !self.aud.contains(audience) {
+            return Err(AuthError::Claim("aud"));
+        }
+        if self.exp <= now_s {
+            return Err(AuthError::Expired);
+        }
+        let latest_s = now_s + CLOCK_LEEWAY_S;
+        if self.nbf.is_some_and(|nbf| nbf > latest_s) {
+            return Err(AuthError::Claim("nbf"));
+        }
+        if self.iat.is_some_and(|iat| iat > latest_s) {
+            return Err(AuthError::Claim("iat"));
+        }
+        Ok(())
+    }
+
+    /// Who the claims speak of.
+    pub(super) fn identity(&self) -> Result<Identity, AuthError> {
+        Ok(Identity {
+            user: UserId::parse(&self.sub).map_err(|_| AuthError::Claim("sub"))?,
+            name: self.name.as_deref().map(display_name),
+            is_admin: self.role.as_deref() == Some(ADMIN),
+            expires_at_s: self.exp,
+        })
+    }
+}
+
+/// A name as it is shown: cut at a character's end.
+fn display_name(name: &str) -> String {
+    name[..name.floor_char_boundary(NAME_BYTES_MAX)].to_owned()
+}

@@ -1,0 +1,347 @@
+//! One client's connection: a task that reads, lets the session decide, carries out what it asks for, and writes.
+
+mod following;
+mod requests;
+mod subscription;
+mod wire;
+
+use std::{
+    collections::{HashSet, VecDeque},
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use axum::extract::ws::WebSocket;
+use foldhash::{HashMap, HashMapExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{MessageId, RoomKey},
+    session::{Action, Done, RequestId, Session, SubIndex},
+    stomp::Version,
+};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use self::{
+    subscription::{Batch, Begin, Subscription},
+    wire::{Input, Wire},
+};
+use crate::{
+    auth::{AuthError, Identity},
+    clock,
+    gateway::Gateway,
+    hub::{Caller, ConnectionId, text},
+    metrics,
+    outbox::{Delivery, Outbox, Taken},
+    publish::Record,
+    users::{Seat, User},
+};
+
+/// A client whose outbox fills up twice within this time can't keep up and is disconnected; it comes back with `since`.
+const SLOW_PERIOD_MS: u64 = 30_000;
+/// How long nothing may leave while something waits. After it the client is taken for gone.
+const STALL_MAX_MS: u64 = 60_000;
+/// Pings a client may send in a second; more are a flood.
+const PINGS_PER_SECOND_MAX: u32 = 20;
+/// How long requests that were under way when the client left are seen through.
+const AFTERMATH_MAX: Duration = Duration::from_secs(35);
+/// How far ahead the timer is set where nothing is due.
+const IDLE_WAIT_MS: u64 = 60_000;
+
+/// What the upgrade says about who it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Upgraded {
+    /// A checked token of the header `Authorization`.
+    pub(crate) identity: Option<Identity>,
+    /// A one-time ticket, looked at only if CONNECT carries no credential.
+    pub(crate) ticket: Option<String>,
+    /// The version of the subprotocol that was chosen.
+    pub(crate) version: Option<Version>,
+}
+
+/// A connection's state, owned by its task.
+pub(crate) struct Connection {
+    gateway: Arc<Gateway>,
+    id: ConnectionId,
+    session: Session,
+    upgraded: Upgraded,
+    wire: Wire,
+    outbox: Arc<Outbox>,
+    /// Set once signed in.
+    member: Option<Member>,
+    subscriptions: HashMap<SubIndex, Subscription>,
+    doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// What waits for a COMMIT's checks, so that nothing overtakes it.
+    deferred: VecDeque<Action>,
+    /// Whether such checks are running.
+    is_committing: bool,
+    /// Rooms with a send whose fate is unknown, and the ids that must be sent again first.
+    unacknowledged: HashMap<RoomKey, HashSet<MessageId>>,
+    closing: Option<(u16, &'static str)>,
+    overflowed_ms: Option<u64>,
+    stalled_ms: Option<u64>,
+    pings: (u64, u32),
+    drain_ms: Option<u64>,
+}
+
+/// Who is at the other end.
+struct Member {
+    user: Arc<User>,
+    caller: Caller,
+    /// Counts this connection while it lives.
+    _seat: Seat,
+}
+
+/// What came of something a session asked for.
+enum Outcome {
+    SignedIn(Result<(Arc<User>, Identity), AuthError>),
+    Completed(RequestId, Result<Done, Refusal>),
+    Begun(SubIndex, RequestId, Result<Begin, Refusal>),
+    Pulled(SubIndex, Result<Batch, Refusal>),
+    Produced {
+        request: RequestId,
+        key: RoomKey,
+        id: MessageId,
+        sent_ms: u64,
+        outcome: Result<(), Refusal>,
+    },
+    CommitChecked {
+        request: RequestId,
+        records: Result<Vec<(RequestId, Record)>, Refusal>,
+    },
+}
+
+/// What wakes a connection.
+enum Event {
+    Input(Input),
+    Taken(Taken, VecDeque<Delivery>),
+    /// Everything has left.
+    Written,
+    WriteFailed,
+    Outcome(Outcome),
+    Timer,
+    Drain,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(crate) fn new(gateway: Arc<Gateway>, socket: WebSocket, upgraded: Upgraded) -> Self {
+        let session_id = uuid::Uuid::new_v4().to_string();
+        let config = Arc::clone(&gateway.session);
+        let now_ms = clock::monotonic_ms();
+        Self {
+            id: gateway.connection_id(),
+            session: Session::new(config, &session_id, upgraded.version, now_ms),
+            gateway,
+            upgraded,
+            wire: Wire::new(socket),
+            outbox: Arc::default(),
+            member: None,
+            subscriptions: HashMap::new(),
+            doing: FuturesUnordered::new(),
+            deferred: VecDeque::new(),
+            is_committing: false,
+            unacknowledged: HashMap::new(),
+            closing: None,
+            overflowed_ms: None,
+            stalled_ms: None,
+            pings: (0, 0),
+            drain_ms: None,
+        }
+    }
+
+    /// Serves the client until it leaves or is sent away.
+    pub(crate) async fn run(mut self) {
+        metrics::connection_opened();
+        let drain = self.gateway.drain.clone();
+        let mut drain_begun = Box::pin(async move { drain.begun().await });
+        let mut timer = Box::pin(sleep_until(Instant::now()));
+        let mut is_gone = false;
+        while self.closing.is_none() && !is_gone {
+            self.set_timer(timer.as_mut());
+            match self.next_event(timer.as_mut(), drain_begun.as_mut()).await {
+                Event::Input(Input::Gone) | Event::WriteFailed => is_gone = true,
+                event => self.apply(event),
+            }
+            self.pull_those_behind();
+        }
+        self.leave(is_gone).await;
+        metrics::connection_closed();
+    }
+
+    async fn next_event(
+        &mut self,
+        mut timer: Pin<&mut Sleep>,
+        mut drain_begun: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Event {
+        poll_fn(|cx| {
+            let had_output = !self.wire.is_idle();
+            match self.wire.poll_write(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::WriteFailed),
+                Poll::Ready(Ok(())) if had_output && self.is_any_behind() => {
+                    return Poll::Ready(Event::Written);
+                }
+                Poll::Ready(Ok(())) => {
+                    self.stalled_ms = None;
+                    // Only an idle socket takes more: what waits in the outbox stays bounded there.
+                    let mut deliveries = VecDeque::new();
+                    if let Poll::Ready(taken) = self.outbox.poll_take(cx, &mut deliveries) {
+                        return Poll::Ready(Event::Taken(taken, deliveries));
+                    }
+                }
+                Poll::Pending => {
+                    self.stalled_ms.get_or_insert_with(clock::monotonic_ms);
+                }
+            }
+            if let Poll::Ready(Some(outcome)) = self.doing.poll_next_unpin(cx) {
+                return Poll::Ready(Event::Outcome(outcome));
+            }
+            if self.session.wants_input()
+                && let Poll::Ready(input) = self.wire.poll_read(cx)
+            {
+                return Poll::Ready(Event::Input(input));
+            }
+            if timer.poll_unpin(cx).is_ready() {
+                return Poll::Ready(Event::Timer);
+            }
+            if self.drain_ms.is_none() && drain_begun.poll_unpin(cx).is_ready() {
+                return Poll::Ready(Event::Drain);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn apply(&mut self, event: Event) {
+        let now_ms = clock::monotonic_ms();
+        match event {
+            Event::Input(Input::Bytes(bytes)) => {
+                let actions = self.session.receive(&bytes, now_ms);
+                self.perform(actions);
+            }
+            Event::Input(Input::Ping) => self.note_ping(now_ms),
+            Event::Input(Input::TooLarge) => self.send_away(&Refusal::new(
+                Code::FrameTooLarge,
+                "a WebSocket message beyond the limit",
+            )),
+            Event::Taken(Taken::Deliveries, deliveries) => self.deliver(deliveries, now_ms),
+            Event::Taken(Taken::Overflow, _) => self.fall_behind(now_ms),
+            Event::Written => self.stalled_ms = None,
+            Event::Outcome(outcome) => self.conclude(outcome, now_ms),
+            Event::Timer => self.on_timer(now_ms),
+            Event::Drain => {
+                self.drain_ms =
+                    Some(now_ms + spread_ms(self.gateway.config.gateway.drain.as_millis()))
+            }
+            Event::Input(Input::Gone) | Event::WriteFailed => {}
+        }
+    }
+
+    /// Arms the timer for the next thing that is due. A timer that fires too early does no harm, so it is only moved
+    /// when something is due before it.
+    fn set_timer(&self, mut timer: Pin<&mut Sleep>) {
+        let due = [
+            self.session.next_deadline(),
+            self.drain_ms,
+            self.stalled_ms.map(|at_ms| at_ms + STALL_MAX_MS),
+        ];
+        let idle_ms = clock::monotonic_ms() + IDLE_WAIT_MS;
+        let at_ms = due
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(idle_ms)
+            .min(idle_ms);
+        let at = clock::instant_of(at_ms);
+        if timer.is_elapsed() || at < timer.deadline() {
+            timer.as_mut().reset(at);
+        }
+    }
+
+    fn on_timer(&mut self, now_ms: u64) {
+        let actions = self.session.on_deadline(now_ms);
+        self.perform(actions);
+        if self
+            .stalled_ms
+            .is_some_and(|at_ms| at_ms + STALL_MAX_MS <= now_ms)
+        {
+            self.send_away(&Refusal::new(
+                Code::Overloaded,
+                "nothing could be written for a minute",
+            ));
+        }
+        if self.drain_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            // Once is enough; the session closes by its own deadline.
+            self.drain_ms = Some(u64::MAX);
+            let retry_after_ms = spread_ms(self.gateway.config.gateway.drain.as_millis());
+            let actions = self.session.drain(Some(retry_after_ms), now_ms);
+            self.perform(actions);
+        }
+    }
+
+    fn note_ping(&mut self, now_ms: u64) {
+        let second = now_ms / 1_000;
+        let (counted, pings) = self.pings;
+        self.pings = (second, if counted == second { pings + 1 } else { 1 });
+        if self.pings.1 > PINGS_PER_SECOND_MAX {
+            return self.send_away(&Refusal::new(Code::TooMany, "too many pings"));
+        }
+        // Any sign of life counts, and an empty input is one.
+        let actions = self.session.receive(&[], now_ms);
+        self.perform(actions);
+    }
+
+    /// Ends the session for a reason of the server's.
+    fn send_away(&mut self, refusal: &Refusal) {
+        metrics::refusal(refusal.code);
+        let actions = self.session.refuse(refusal);
+        self.perform(actions);
+    }
+
+    fn complete(&mut self, request: RequestId, outcome: Result<Done, Refusal>, now_ms: u64) {
+        if let Err(refusal) = &outcome {
+            metrics::refusal(refusal.code);
+        }
+        let actions = self.session.completed(request, outcome, now_ms);
+        self.perform(actions);
+    }
+
+    /// Says goodbye and sees through what was begun.
+    async fn leave(mut self, is_gone: bool) {
+        self.outbox.close();
+        for (index, subscription) in self.subscriptions.drain() {
+            self.gateway
+                .hub
+                .leave(subscription.key, self.id, index, subscription.envelope)
+                .await;
+        }
+        // The user's next connection does not have to wait for this one's aftermath.
+        self.member = None;
+        let closed = async {
+            match self.closing {
+                Some((code, reason)) => self.wire.close(code, reason).await,
+                None if is_gone => self.wire.linger().await,
+                None => {}
+            }
+        };
+        let aftermath = timeout(AFTERMATH_MAX, async {
+            while self.doing.next().await.is_some() {}
+        });
+        // Whether all of it ended in time makes no difference to a client that is gone.
+        let _ = tokio::join!(closed, aftermath);
+    }
+
+    fn write(&mut self, frame: bytes::Bytes) {
+        self.wire.push(text(frame));
+    }
+}
+
+/// A random part of a time, so that clients that are told the same don't all come at once.
+fn spread_ms(within_ms: u64) -> u64 {
+    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+    random % within_ms.max(1)
+}

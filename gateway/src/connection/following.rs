@@ -1,0 +1,182 @@
+//! How a connection's subscriptions follow their rooms: what comes by itself, what is replayed, and how one that
+//! could not keep up gets back in step.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures_util::FutureExt as _;
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::Seq,
+    session::{AckMode, Done, Mark, RequestId, SubIndex},
+    stomp::Provenance,
+};
+
+use super::{
+    Connection, Outcome, SLOW_PERIOD_MS,
+    subscription::{self, Batch, Begin, State},
+};
+use crate::{
+    hub::{Shown, Subscriber, reset_frame},
+    metrics,
+    outbox::Delivery,
+};
+
+impl Connection {
+    /// Writes what the hub delivered, each subscription's events in order.
+    pub(super) fn deliver(&mut self, deliveries: VecDeque<Delivery>, now_ms: u64) {
+        for delivery in deliveries {
+            let Some(subscription) = self.subscriptions.get_mut(&delivery.index) else {
+                continue;
+            };
+            if subscription.next != delivery.seq {
+                subscription.miss(delivery.seq);
+                continue;
+            }
+            subscription.next = delivery.seq.next();
+            if subscription.ack != AckMode::Auto {
+                self.session
+                    .delivered(delivery.index, Mark::Number(delivery.seq.0));
+            }
+            self.wire.push(delivery.frame);
+        }
+        self.session.wrote(now_ms);
+    }
+
+    /// The outbox was full and is empty now: what was dropped is fetched again, once.
+    pub(super) fn fall_behind(&mut self, now_ms: u64) {
+        metrics::overflow();
+        let is_slow = self
+            .overflowed_ms
+            .is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < SLOW_PERIOD_MS);
+        if is_slow {
+            return self.send_away(&Refusal::retry_after(
+                Code::Overloaded,
+                "too slow to follow; come back with since",
+                1_000,
+            ));
+        }
+        self.overflowed_ms = Some(now_ms);
+        for subscription in self.subscriptions.values_mut() {
+            subscription.fall_behind();
+        }
+    }
+
+    /// Asks for the next events of those that are behind, once what they got before has left.
+    pub(super) fn pull_those_behind(&mut self) {
+        if !self.wire.is_idle() {
+            return;
+        }
+        let Some(member) = &self.member else {
+            return;
+        };
+        let caller = &member.caller;
+        for (index, subscription) in &mut self.subscriptions {
+            if subscription.state != State::Behind {
+                continue;
+            }
+            subscription.state = State::Pulling;
+            let (gateway, caller) = (Arc::clone(&self.gateway), caller.clone());
+            let (index, key, next) = (*index, subscription.key.clone(), subscription.next);
+            let subscriber = Subscriber {
+                connection: self.id,
+                index,
+                user: caller.user.clone(),
+                envelope: subscription.envelope.clone(),
+                outbox: Arc::clone(&self.outbox),
+            };
+            self.doing.push(
+                async move {
+                    let batch = subscription::pull(&gateway, &caller, &key, subscriber, next).await;
+                    Outcome::Pulled(index, batch)
+                }
+                .boxed(),
+            );
+        }
+    }
+
+    pub(super) fn pulled(&mut self, index: SubIndex, batch: Result<Batch, Refusal>, now_ms: u64) {
+        let Some(subscription) = self.subscriptions.get_mut(&index) else {
+            return;
+        };
+        let is_stale = subscription.state == State::PullingStale;
+        match batch {
+            Ok(Batch::Events(events)) => {
+                subscription.state = State::Behind;
+                for shown in events {
+                    self.replay(index, &shown);
+                }
+                self.session.wrote(now_ms);
+            }
+            Ok(Batch::Live) if is_stale => subscription.state = State::Behind,
+            Ok(Batch::Live) => subscription.state = State::Live,
+            Ok(Batch::Ended) => subscription.state = State::Ended,
+            // Silence would look like a quiet room.
+            Err(refusal) => self.send_away(&refusal),
+        }
+    }
+
+    pub(super) fn replay(&mut self, index: SubIndex, shown: &Shown) {
+        let Some(subscription) = self.subscriptions.get_mut(&index) else {
+            return;
+        };
+        if subscription.next != shown.seq {
+            return;
+        }
+        subscription.next = shown.seq.next();
+        if subscription.ack != AckMode::Auto {
+            self.session.delivered(index, Mark::Number(shown.seq.0));
+        }
+        self.wire
+            .push(shown.sealed(&subscription.envelope, Provenance::Replay));
+    }
+
+    /// A subscription was granted or not: the RECEIPT goes out before its first MESSAGE.
+    pub(super) fn begun(
+        &mut self,
+        index: SubIndex,
+        request: RequestId,
+        begun: Result<Begin, Refusal>,
+        now_ms: u64,
+    ) {
+        let begin = match begun {
+            Ok(begin) => begin,
+            Err(refusal) => {
+                self.subscriptions.remove(&index);
+                return self.complete(request, Err(refusal), now_ms);
+            }
+        };
+        let epoch = Arc::clone(&self.gateway.source.epoch);
+        let done = Done::Subscribed {
+            head: begin.head,
+            count: begin.count,
+            epoch: epoch.to_string(),
+        };
+        self.complete(request, Ok(done), now_ms);
+        let Some(subscription) = self.subscriptions.get_mut(&index) else {
+            return;
+        };
+        subscription.next = begin.next;
+        subscription.state = State::Behind;
+        if let Some(reason) = begin.reset {
+            let head = Seq(begin.next.0 - 1);
+            if subscription.ack != AckMode::Auto {
+                self.session.delivered(index, Mark::Reset(head.0));
+            }
+            let frame = reset_frame(
+                &subscription.key,
+                head,
+                begin.count,
+                &epoch,
+                reason,
+                &subscription.envelope,
+            );
+            self.wire.push(frame);
+        }
+    }
+
+    /// Whether some subscription waits to ask for its next events.
+    pub(super) fn is_any_behind(&self) -> bool {
+        let mut subscriptions = self.subscriptions.values();
+        subscriptions.any(|subscription| subscription.state == State::Behind)
+    }
+}

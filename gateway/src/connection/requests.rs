@@ -1,0 +1,431 @@
+//! Carries out what a session asks for, and tells it what came of it.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use roomlog_core::{
+    code::{Code, Refusal},
+    event::Event,
+    ids::RoomKey,
+    session::{
+        Action, ContentType, Credential, Done, Publish, RequestId, SubIndex, Subscribe, Topic, Verb,
+    },
+};
+use roomlog_schemas::json;
+
+use super::{
+    Connection, Member, Outcome,
+    subscription::{self, State, Subscription},
+};
+use crate::{
+    auth::{AuthError, Identity, Verifier},
+    clock,
+    gateway::Gateway,
+    hub::{Caller, Purpose},
+    publish::{Draft, Record},
+    users::User,
+};
+use roomlog_core::ids::Seq;
+
+impl Connection {
+    pub(super) fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            self.carry_out(action);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        if self.is_committing && matches!(action, Action::Publish(_) | Action::Commit { .. }) {
+            // Bounded by the session's open requests.
+            return self.deferred.push_back(action);
+        }
+        match action {
+            Action::Send(frame) => self.write(frame),
+            Action::Authenticate { credential } => self.authenticate(credential),
+            Action::Reauthenticate {
+                request,
+                credential,
+            } => self.reauthenticate(request, credential),
+            Action::Publish(publish) => self.publish(publish),
+            Action::Commit { request, publishes } => self.commit(request, publishes),
+            Action::Subscribe(subscribe) => self.subscribe(subscribe),
+            Action::Unsubscribe { request, index } => self.unsubscribe(request, index),
+            Action::MarkRead {
+                request,
+                topic,
+                seq,
+            } => match topic {
+                Topic::Room(room) => self.mark_read(request, (&room).into(), seq),
+                _ => self.finish(request, Ok(Done::Plain)),
+            },
+            Action::Close { code, reason } => self.closing = Some((code, reason)),
+        }
+    }
+
+    pub(super) fn conclude(&mut self, outcome: Outcome, now_ms: u64) {
+        match outcome {
+            Outcome::SignedIn(Ok((user, identity))) => self.signed_in(user, &identity, now_ms),
+            Outcome::SignedIn(Err(error)) => {
+                tracing::info!(%error, "a sign-in was refused");
+                self.send_away(&error.refusal());
+            }
+            Outcome::Completed(request, outcome) => self.complete(request, outcome, now_ms),
+            Outcome::Begun(index, request, begun) => self.begun(index, request, begun, now_ms),
+            Outcome::Pulled(index, batch) => self.pulled(index, batch, now_ms),
+            Outcome::Produced {
+                request,
+                key,
+                id,
+                sent_ms,
+                outcome,
+            } => {
+                match &outcome {
+                    Ok(()) => {
+                        crate::metrics::receipt(sent_ms);
+                        if let Some(ids) = self.unacknowledged.get_mut(&key) {
+                            ids.remove(&id);
+                            if ids.is_empty() {
+                                self.unacknowledged.remove(&key);
+                            }
+                        }
+                    }
+                    Err(refusal) if refusal.code == Code::LogUnavailable => {
+                        self.unacknowledged.entry(key).or_default().insert(id);
+                    }
+                    Err(_) => {}
+                }
+                self.complete(request, outcome.map(|()| Done::Plain), now_ms);
+            }
+            Outcome::CommitChecked { request, records } => {
+                self.commit_checked(request, records, now_ms)
+            }
+        }
+    }
+
+    /// Completes a request that needs nothing from outside. By way of the event loop, since the session is not to be
+    /// called while its actions are carried out.
+    fn finish(&mut self, request: RequestId, outcome: Result<Done, Refusal>) {
+        self.doing
+            .push(std::future::ready(Outcome::Completed(request, outcome)).boxed());
+    }
+
+    fn authenticate(&mut self, credential: Option<Credential>) {
+        let (gateway, upgraded) = (Arc::clone(&self.gateway), self.upgraded.clone());
+        self.upgraded.ticket = None;
+        self.doing.push(
+            async move {
+                let signed_in = match (upgraded.identity, credential, upgraded.ticket) {
+                    (Some(identity), ..) => Ok(identity),
+                    (None, Some(credential), _) => check(&gateway, &credential).await,
+                    (None, None, Some(ticket)) => {
+                        let now_s = clock::unix_ms() / 1_000;
+                        gateway
+                            .tickets
+                            .redeem(&ticket, &gateway.source.cache, now_s)
+                            .await
+                    }
+                    (None, None, None) => Err(AuthError::Malformed),
+                };
+                Outcome::SignedIn(match signed_in {
+                    Ok(identity) => Ok((gateway.user_of(&identity).await, identity)),
+                    Err(error) => Err(error),
+                })
+            }
+            .boxed(),
+        );
+    }
+
+    fn signed_in(&mut self, user: Arc<User>, identity: &Identity, now_ms: u64) {
+        let seat = match self.gateway.users.seat(&user) {
+            Ok(seat) => seat,
+            Err(refusal) => return self.send_away(&refusal),
+        };
+        let caller = Caller {
+            user: user.id.clone(),
+            is_admin: identity.is_admin,
+        };
+        let expires_ms = clock::monotonic_of_unix_s(identity.expires_at_s);
+        let actions = self
+            .session
+            .authenticated(&user.id, Some(expires_ms), now_ms);
+        self.member = Some(Member {
+            user,
+            caller,
+            _seat: seat,
+        });
+        self.perform(actions);
+    }
+
+    fn reauthenticate(&mut self, request: RequestId, credential: Credential) {
+        let Some(member) = &self.member else {
+            return;
+        };
+        let (gateway, user) = (Arc::clone(&self.gateway), member.user.id.clone());
+        self.doing.push(
+            async move {
+                let outcome = match check(&gateway, &credential).await {
+                    Ok(identity) if identity.user == user => Ok(Done::Authenticated {
+                        expires_at_ms: Some(clock::monotonic_of_unix_s(identity.expires_at_s)),
+                    }),
+                    Ok(_) => Err(Refusal::new(
+                        Code::Unauthenticated,
+                        "the token is another user's",
+                    )),
+                    Err(error) => Err(error.refusal()),
+                };
+                Outcome::Completed(request, outcome)
+            }
+            .boxed(),
+        );
+    }
+
+    fn publish(&mut self, publish: Publish) {
+        let request = publish.request;
+        let outcome = match publish.verb {
+            Verb::Post => self.prepare(publish).and_then(|(event, record)| {
+                self.pace([&event])?;
+                Ok(record)
+            }),
+            Verb::Read => {
+                return match json::parse_read(&publish.body) {
+                    Ok(seq) => self.mark_read(request, (&publish.room).into(), seq),
+                    Err(refusal) => self.finish(request, Err(refusal)),
+                };
+            }
+            _ => Err(Refusal::new(
+                Code::BadDestination,
+                "this server does not serve this destination",
+            )),
+        };
+        match outcome {
+            Ok(record) => self.produce(request, record),
+            Err(refusal) => self.finish(request, Err(refusal)),
+        }
+    }
+
+    /// The event a SEND stands for, if it may be produced now.
+    fn prepare(&self, publish: Publish) -> Result<(Event, Record), Refusal> {
+        if publish.verb != Verb::Post {
+            return Err(Refusal::new(
+                Code::BadRequest,
+                "a transaction holds messages only",
+            ));
+        }
+        let member = self.member.as_ref().ok_or_else(not_signed_in)?;
+        let draft = Draft {
+            room: &publish.room,
+            id: publish.id,
+            content_type: Some(match publish.content_type {
+                ContentType::Text => "text/plain",
+                ContentType::Json => "application/json",
+            }),
+            headers: publish.headers,
+            body: &publish.body,
+        };
+        let event = draft.event(member.user.sender(), &self.gateway.limits)?;
+        let waits_for = self.unacknowledged.get(&event.key);
+        if waits_for.is_some_and(|ids| !ids.contains(&event.id)) {
+            return Err(Refusal::retry_after(
+                Code::LogUnavailable,
+                "an earlier message to this room was not acknowledged, send that one again first",
+                1_000,
+            ));
+        }
+        let record = Record::of(&event, &self.gateway.origin);
+        Ok((event, record))
+    }
+
+    fn pace<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Result<(), Refusal> {
+        let member = self.member.as_ref().ok_or_else(not_signed_in)?;
+        member
+            .user
+            .pace(events.into_iter().map(|event| event.id.as_str()))
+    }
+
+    /// Submits a record; the order of these calls is the order in the log, room by room.
+    fn produce(&mut self, request: RequestId, record: Record) {
+        let Some(member) = &self.member else {
+            return;
+        };
+        let (key, id, sent_ms) = (record.key.clone(), record.id.clone(), clock::monotonic_ms());
+        let gateway = Arc::clone(&self.gateway);
+        let submitted = gateway
+            .hub
+            .produce(&member.caller, Purpose::Post, record, None);
+        self.doing.push(
+            async move {
+                let outcome = match submitted.await {
+                    Ok(acknowledgement) => {
+                        gateway.acknowledged(&id, acknowledgement.await).map(drop)
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                Outcome::Produced {
+                    request,
+                    key,
+                    id,
+                    sent_ms,
+                    outcome,
+                }
+            }
+            .boxed(),
+        );
+    }
+
+    /// Checks all of a transaction before any of it is produced.
+    fn commit(&mut self, request: RequestId, publishes: Vec<Publish>) {
+        let prepared: Result<Vec<_>, Refusal> = publishes
+            .into_iter()
+            .map(|publish| {
+                let request = publish.request;
+                self.prepare(publish)
+                    .map(|(event, record)| (request, event, record))
+            })
+            .collect();
+        let prepared = prepared.and_then(|prepared| {
+            self.pace(prepared.iter().map(|(_, event, _)| event))?;
+            Ok(prepared)
+        });
+        let (prepared, caller) = match (prepared, &self.member) {
+            (Ok(prepared), Some(member)) => (prepared, member.caller.clone()),
+            (Err(refusal), _) => return self.finish(request, Err(refusal)),
+            (_, None) => return self.finish(request, Err(not_signed_in())),
+        };
+        self.is_committing = true;
+        let gateway = Arc::clone(&self.gateway);
+        self.doing.push(
+            async move {
+                let records = check_all(&gateway, &caller, prepared).await;
+                Outcome::CommitChecked { request, records }
+            }
+            .boxed(),
+        );
+    }
+
+    fn commit_checked(
+        &mut self,
+        request: RequestId,
+        records: Result<Vec<(RequestId, Record)>, Refusal>,
+        now_ms: u64,
+    ) {
+        self.is_committing = false;
+        match records {
+            Ok(records) => {
+                for (step, record) in records {
+                    self.produce(step, record);
+                }
+                self.complete(request, Ok(Done::Plain), now_ms);
+            }
+            Err(refusal) => self.complete(request, Err(refusal), now_ms),
+        }
+        while !self.is_committing
+            && let Some(action) = self.deferred.pop_front()
+        {
+            self.carry_out(action);
+        }
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) {
+        let Subscribe {
+            request,
+            index,
+            topic,
+            start,
+            envelope,
+            ack,
+        } = subscribe;
+        let (Topic::Room(room), Some(member)) = (topic, &self.member) else {
+            let refusal = Refusal::new(
+                Code::BadDestination,
+                "this server does not serve this destination",
+            );
+            return self.finish(request, Err(refusal));
+        };
+        let key = RoomKey::from(room);
+        self.subscriptions.insert(
+            index,
+            Subscription {
+                key: key.clone(),
+                envelope,
+                ack,
+                next: Seq::ZERO,
+                state: State::Starting,
+            },
+        );
+        let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());
+        self.doing.push(
+            async move {
+                let begun = subscription::begin(&gateway, &caller, &key, start).await;
+                Outcome::Begun(index, request, begun)
+            }
+            .boxed(),
+        );
+    }
+
+    /// From here on nothing is written for this subscription, whatever is still under way.
+    fn unsubscribe(&mut self, request: RequestId, index: SubIndex) {
+        let Some(subscription) = self.subscriptions.remove(&index) else {
+            return self.finish(request, Ok(Done::Plain));
+        };
+        let (gateway, connection) = (Arc::clone(&self.gateway), self.id);
+        self.doing.push(
+            async move {
+                let Subscription { key, envelope, .. } = subscription;
+                gateway.hub.leave(key, connection, index, envelope).await;
+                Outcome::Completed(request, Ok(Done::Plain))
+            }
+            .boxed(),
+        );
+    }
+
+    fn mark_read(&mut self, request: RequestId, key: RoomKey, seq: Seq) {
+        let Some(member) = &self.member else {
+            return self.finish(request, Err(not_signed_in()));
+        };
+        let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());
+        self.doing.push(
+            async move {
+                let marked = gateway.mark_read(&caller, &key, seq).await;
+                Outcome::Completed(request, marked.map(|_| Done::Plain))
+            }
+            .boxed(),
+        );
+    }
+}
+
+async fn check(gateway: &Gateway, credential: &Credential) -> Result<Identity, AuthError> {
+    let token = match credential {
+        Credential::Authorization(value) => Verifier::bearer(value.expose())?,
+        Credential::Passcode(token) => token.expose(),
+    };
+    gateway
+        .verifier
+        .verify(token, clock::unix_ms() / 1_000)
+        .await
+}
+
+/// The records of a transaction, if every one of its rooms agrees.
+async fn check_all(
+    gateway: &Gateway,
+    caller: &Caller,
+    prepared: Vec<(RequestId, Event, Record)>,
+) -> Result<Vec<(RequestId, Record)>, Refusal> {
+    let mut checked: Vec<RoomKey> = Vec::new();
+    for (_, event, _) in &prepared {
+        if !checked.contains(&event.key) {
+            gateway
+                .hub
+                .enter(&event.key, caller, Purpose::Post, None)
+                .await?;
+            checked.push(event.key.clone());
+        }
+    }
+    Ok(prepared
+        .into_iter()
+        .map(|(request, _, record)| (request, record))
+        .collect())
+}
+
+fn not_signed_in() -> Refusal {
+    Refusal::new(Code::Unauthenticated, "not signed in")
+}

@@ -1,0 +1,219 @@
+//! A connection's subscriptions to rooms: where each stands, and how it catches up.
+
+use std::sync::Arc;
+
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{Count, RoomKey, Seq},
+    session::{AckMode, Start},
+    stomp::Envelope,
+};
+use roomlog_platform::backoff::Backoff;
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    gateway::Gateway,
+    hub::{Caller, Pulled, Purpose, Shown, Subscriber, fresh_head, page_of_shown, page_to_show},
+};
+
+/// How long a replay waits for events that no source has at the moment. After it the session ends with
+/// `store-unavailable` and can come back.
+const EVENTS_WAIT: Duration = Duration::from_secs(20);
+const RETRY_FLOOR: Duration = Duration::from_millis(50);
+const RETRY_CEILING: Duration = Duration::from_secs(1);
+
+/// One subscription that was granted.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) key: RoomKey,
+    pub(super) envelope: Envelope,
+    pub(super) ack: AckMode,
+    /// The first event not written yet. What comes before is a repeat, what comes after must wait.
+    pub(super) next: Seq,
+    pub(super) state: State,
+}
+
+/// Where a subscription's events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nowhere yet: it is being granted.
+    Starting,
+    /// They are asked for once what was written has left.
+    Behind,
+    /// They were asked for.
+    Pulling,
+    /// They were asked for, and the outbox was dropped since: an answer that they come by themselves is out of date.
+    PullingStale,
+    /// They come by themselves.
+    Live,
+    /// There are no more: the user's membership is over.
+    Ended,
+}
+
+/// A subscription that was granted: what its RECEIPT says and where it begins.
+#[derive(Clone, Debug)]
+pub(super) struct Begin {
+    pub(super) head: Seq,
+    pub(super) count: Count,
+    /// The first event to show.
+    pub(super) next: Seq,
+    /// Why it can't go on where the client wanted.
+    pub(super) reset: Option<&'static str>,
+}
+
+/// What a pull brought.
+#[derive(Debug)]
+pub(super) enum Batch {
+    Events(Vec<Arc<Shown>>),
+    Live,
+    Ended,
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    /// The outbox was dropped, and perhaps events of this subscription with it.
+    pub(super) fn fall_behind(&mut self) {
+        self.state = match self.state {
+            State::Live => State::Behind,
+            State::Pulling => State::PullingStale,
+            other => other,
+        };
+    }
+
+    /// Another event came than the next one: a repeat, or something before it was lost on the way.
+    pub(super) fn miss(&mut self, came: Seq) {
+        if came > self.next && self.state == State::Live {
+            self.state = State::Behind;
+        }
+    }
+}
+
+/// Grants a subscription and finds where it begins.
+pub(super) async fn begin(
+    gateway: &Gateway,
+    caller: &Caller,
+    key: &RoomKey,
+    start: Start,
+) -> Result<Begin, Refusal> {
+    let history = match start {
+        Start::History(messages) => Some(messages),
+        _ => None,
+    };
+    let entered = gateway
+        .hub
+        .enter(key, caller, Purpose::Read, history)
+        .await?;
+    let at = |next, reset| Begin {
+        head: entered.head,
+        count: entered.count,
+        next,
+        reset,
+    };
+    let live = entered.head.next();
+    match start {
+        Start::Live => Ok(at(live, None)),
+        Start::History(messages) => {
+            let next = match entered.history_start {
+                Some(next) => next,
+                None => history_start(gateway, key, entered.head, entered.count, messages).await?,
+            };
+            Ok(at(next, None))
+        }
+        Start::Since { epoch, .. }
+            if epoch
+                .as_deref()
+                .is_some_and(|epoch| *epoch != *gateway.source.epoch) =>
+        {
+            Ok(at(live, Some("epoch")))
+        }
+        Start::Since { seq, .. } if seq <= entered.head => {
+            let is_too_far = entered.head.0 - seq.0 > gateway.limits.resume_events_max;
+            Ok(match is_too_far {
+                true => at(live, Some("too-far")),
+                false => at(seq.next(), None),
+            })
+        }
+        Start::Since { seq, .. } => {
+            // The client may have heard of it before this gateway.
+            let head = fresh_head(&gateway.source, key).await?;
+            Ok(if seq <= head.seq {
+                at(seq.next(), None)
+            } else {
+                Begin {
+                    head: head.seq,
+                    count: head.count,
+                    next: head.seq.next(),
+                    reset: Some("ahead"),
+                }
+            })
+        }
+    }
+}
+
+/// The seq of the first of the last `messages` messages. Reads backwards: the message number n has at least seq n, and
+/// counts never fall, so only events that are no messages make it longer.
+async fn history_start(
+    gateway: &Gateway,
+    key: &RoomKey,
+    head: Seq,
+    count: Count,
+    messages: u64,
+) -> Result<Seq, Refusal> {
+    let before = count.0.saturating_sub(messages);
+    if before == count.0 {
+        return Ok(head.next());
+    }
+    // The one sought lies in `low..=high`.
+    let (mut low, mut high) = (before + 1, head.0 - (count.0 - before - 1));
+    while low < high {
+        let middle = low.midpoint(high);
+        let there = page_to_show(&gateway.source, key, Seq(middle), Seq(middle))
+            .await
+            .and_then(|events| Some(events.first()?.stored.count.0))
+            .ok_or_else(store_unavailable)?;
+        if there > before {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    let oldest = head.0.saturating_sub(gateway.limits.resume_events_max);
+    Ok(Seq(low.max(oldest + 1)))
+}
+
+/// Gets the next events of a subscription, or makes it live.
+pub(super) async fn pull(
+    gateway: &Gateway,
+    caller: &Caller,
+    key: &RoomKey,
+    subscriber: Subscriber,
+    next: Seq,
+) -> Result<Batch, Refusal> {
+    let deadline = Instant::now() + EVENTS_WAIT;
+    let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
+    loop {
+        let refusal = match gateway
+            .hub
+            .pull(key, caller, subscriber.clone(), next)
+            .await
+        {
+            Ok(Pulled::Events(events)) => return Ok(Batch::Events(events)),
+            Ok(Pulled::Live) => return Ok(Batch::Live),
+            Ok(Pulled::Ended) => return Ok(Batch::Ended),
+            Ok(Pulled::Older(to)) => match page_of_shown(&gateway.source, key, next, to).await {
+                Some(events) => return Ok(Batch::Events(events)),
+                None => store_unavailable(),
+            },
+            Err(refusal) => refusal,
+        };
+        if refusal.retry_after_ms.is_none() || Instant::now() >= deadline {
+            return Err(refusal);
+        }
+        backoff.wait().await;
+    }
+}
+
+fn store_unavailable() -> Refusal {
+    Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
+}

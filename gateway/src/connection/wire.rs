@@ -1,0 +1,138 @@
+//! The socket of a connection: what is to be written, what was read, and neither waits for the other.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::{Sink as _, Stream as _};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite;
+
+/// Bytes that may wait to be written before nothing more is read from the client: it gets answers only as fast as it
+/// takes them.
+const UNWRITTEN_BYTES_MAX: usize = 256 << 10;
+/// How long the last frames and the close frame may take to leave.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+/// How long a closed connection goes on reading, so that unread input does not reset it before the client has read the
+/// last frames.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A socket and its output.
+pub(super) struct Wire {
+    socket: WebSocket,
+    output: VecDeque<Utf8Bytes>,
+    output_bytes: usize,
+    /// Whether the socket holds bytes that have not left.
+    is_unflushed: bool,
+}
+
+/// What the client did.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// It sent these bytes, as text or binary.
+    Bytes(bytes::Bytes),
+    /// It showed that it lives.
+    Ping,
+    /// It sent a message beyond the limit.
+    TooLarge,
+    /// It is gone.
+    Gone,
+}
+
+// === impl Wire ===
+
+impl Wire {
+    pub(super) fn new(socket: WebSocket) -> Self {
+        Self {
+            socket,
+            output: VecDeque::new(),
+            output_bytes: 0,
+            is_unflushed: false,
+        }
+    }
+
+    /// Queues a frame.
+    pub(super) fn push(&mut self, frame: Utf8Bytes) {
+        self.output_bytes += frame.len();
+        self.output.push_back(frame);
+    }
+
+    /// Whether everything that was pushed has left.
+    pub(super) fn is_idle(&self) -> bool {
+        self.output.is_empty() && !self.is_unflushed
+    }
+
+    /// Writes what waits: all frames, then one flush. Ready once nothing is left to write.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        while !self.output.is_empty() {
+            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
+            if let Some(frame) = self.output.pop_front() {
+                self.output_bytes -= frame.len();
+                self.is_unflushed = true;
+                Pin::new(&mut self.socket).start_send(Message::Text(frame))?;
+            }
+        }
+        if self.is_unflushed {
+            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+            self.is_unflushed = false;
+            // A burst's memory is given back.
+            self.output.shrink_to(16);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next thing the client does; pending while too much waits to be written to it.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        if self.output_bytes > UNWRITTEN_BYTES_MAX {
+            // Writing goes on and wakes this task.
+            return Poll::Pending;
+        }
+        let message = ready!(Pin::new(&mut self.socket).poll_next(cx));
+        Poll::Ready(match message {
+            Some(Ok(Message::Text(text))) => Input::Bytes(text.into()),
+            Some(Ok(Message::Binary(bytes))) => Input::Bytes(bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                // The answer to a ping waits inside the socket.
+                self.is_unflushed = true;
+                Input::Ping
+            }
+            Some(Ok(Message::Close(_))) | None => Input::Gone,
+            Some(Err(error)) => reading_failed(error),
+        })
+    }
+
+    /// Writes what waits and a close frame, then reads on for a moment until the client closes too.
+    pub(super) async fn close(mut self, code: u16, reason: &'static str) {
+        let farewell = async {
+            std::future::poll_fn(|cx| self.poll_write(cx)).await?;
+            let frame = CloseFrame {
+                code,
+                reason: Utf8Bytes::from_static(reason),
+            };
+            self.socket.send(Message::Close(Some(frame))).await
+        };
+        // Otherwise the client is gone or takes nothing more.
+        if let Ok(Ok(())) = timeout(FAREWELL_MAX, farewell).await {
+            self.linger().await;
+        }
+    }
+
+    /// Reads on until the client has closed or a moment has passed.
+    pub(super) async fn linger(&mut self) {
+        let drained = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        // Whether the client closed in time makes no difference.
+        let _ = timeout(LINGER, drained).await;
+    }
+}
+
+fn reading_failed(error: axum::Error) -> Input {
+    let error = error.into_inner().downcast::<tungstenite::Error>();
+    match error.as_deref() {
+        Ok(tungstenite::Error::Capacity(_)) => Input::TooLarge,
+        _ => Input::Gone,
+    }
+}

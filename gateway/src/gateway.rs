@@ -1,0 +1,172 @@
+//! What all connections and requests of this gateway share.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{MessageId, RoomKey, Seq},
+    limits::Limits,
+    session::SessionConfig,
+};
+use roomlog_platform::{config::Config, kafka::Appended, readiness::Readiness, shutdown::Shutdown};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    auth::{AuthError, Identity, Tickets, Verifier},
+    clock,
+    hub::{Caller, ConnectionId, Echo, Hub, Purpose, Source, unsent},
+    publish::Record,
+    rate::Bucket,
+    reads::ReadMarks,
+    users::{User, Users},
+};
+
+/// How long a command waits for its own event to come back before it answers 202.
+const ECHO_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The gateway, as its connections and requests see it.
+pub(crate) struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    /// Names this gateway in the records it produces.
+    pub(crate) origin: String,
+    pub(crate) session: Arc<SessionConfig>,
+    pub(crate) source: Source,
+    pub(crate) hub: Hub,
+    pub(crate) verifier: Verifier,
+    pub(crate) tickets: Tickets,
+    pub(crate) users: Users,
+    pub(crate) guests: GuestRate,
+    pub(crate) reads: ReadMarks,
+    pub(crate) readiness: Readiness,
+    /// Tells connections to go.
+    pub(crate) drain: Shutdown,
+    /// The connections that are still there.
+    pub(crate) connections: TaskTracker,
+    pub(crate) next_connection: AtomicU64,
+}
+
+/// How fast strangers may become guests of this gateway: a limit for a room full of people, not for one.
+const GUESTS_PER_SECOND: u32 = 200;
+/// Guests at once.
+const GUESTS_BURST: u32 = 1_000;
+
+/// Bounds how many guests sign in.
+#[derive(Debug)]
+pub(crate) struct GuestRate(Mutex<Bucket>);
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Carried {
+    /// It came back numbered.
+    Out(Echo, Appended),
+    /// The log has it; it has not come back yet.
+    Accepted(Appended),
+}
+
+// === impl GuestRate ===
+
+impl GuestRate {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Bucket::new(
+            GUESTS_PER_SECOND,
+            GUESTS_BURST,
+            clock::monotonic_ms(),
+        )))
+    }
+
+    /// Counts one more.
+    pub(crate) fn take(&self) -> Result<(), Refusal> {
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take(1, clock::monotonic_ms()).map_err(|wait_ms| {
+            Refusal::retry_after(Code::TooMany, "too many guests at once", wait_ms)
+        })
+    }
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// A name for a connection.
+    pub(crate) fn connection_id(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Checks an access token and finds its user.
+    pub(crate) async fn sign_in(&self, token: &str) -> Result<(Arc<User>, Identity), AuthError> {
+        let identity = self
+            .verifier
+            .verify(token, clock::unix_ms() / 1_000)
+            .await?;
+        Ok((self.user_of(&identity).await, identity))
+    }
+
+    /// The user of a checked identity.
+    pub(crate) async fn user_of(&self, identity: &Identity) -> Arc<User> {
+        self.users.sign_in(identity, &self.source.store).await
+    }
+
+    /// Appends an event and waits until it comes back numbered.
+    pub(crate) async fn carry_out(
+        &self,
+        caller: &Caller,
+        purpose: Purpose,
+        record: Record,
+    ) -> Result<Carried, Refusal> {
+        let id = record.id.clone();
+        let (echo, echoed) = tokio::sync::oneshot::channel();
+        let acknowledgement = self
+            .hub
+            .produce(caller, purpose, record, Some(echo))
+            .await?;
+        let place = self.acknowledged(&id, acknowledgement.await)?;
+        match tokio::time::timeout(ECHO_WAIT, echoed).await {
+            Ok(Ok(echo)) if echo.is_void => Err(Refusal::new(
+                Code::Conflict,
+                "the room's state did not allow this when its turn came",
+            )),
+            Ok(Ok(echo)) => Ok(Carried::Out(echo, place)),
+            Ok(Err(_)) | Err(_) => Ok(Carried::Accepted(place)),
+        }
+    }
+
+    /// Marks a room read up to a seq, for a member.
+    pub(crate) async fn mark_read(
+        &self,
+        caller: &Caller,
+        key: &RoomKey,
+        seq: Seq,
+    ) -> Result<Seq, Refusal> {
+        let at = self.hub.count_at(key, caller, seq).await?;
+        if at.seq == Seq::ZERO {
+            return Ok(at.seq);
+        }
+        let count = match at.count {
+            Some(count) => count,
+            None => crate::hub::page_to_show(&self.source, key, at.seq, at.seq)
+                .await
+                .and_then(|events| Some(events.first()?.stored.count))
+                .ok_or_else(|| {
+                    Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
+                })?,
+        };
+        self.reads.mark(key, &caller.user, at.seq, count).await?;
+        Ok(at.seq)
+    }
+
+    pub(crate) fn acknowledged(
+        &self,
+        id: &MessageId,
+        outcome: Result<Appended, roomlog_platform::kafka::ProduceError>,
+    ) -> Result<Appended, Refusal> {
+        let place = outcome.map_err(|error| {
+            tracing::warn!(%error, "an event was not acknowledged");
+            unsent(&error)
+        })?;
+        self.source.traces.acknowledged(id, place);
+        Ok(place)
+    }
+}

@@ -1,0 +1,142 @@
+//! What handlers take out of a request: who sent it, its JSON body, its query.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{header, request::Parts},
+};
+use roomlog_core::{
+    code::Code,
+    ids::{RoomId, RoomKey},
+};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::{
+    auth::{Identity, Verifier},
+    gateway::Gateway,
+    hub::Caller,
+    users::User,
+};
+
+/// The signed-in sender of a request.
+pub(super) struct SignedIn {
+    pub(super) user: Arc<User>,
+    pub(super) identity: Identity,
+    pub(super) caller: Caller,
+}
+
+/// A body that is this JSON. Its content type does not matter: browsers can't send one of these unasked, since every
+/// endpoint needs a bearer token or makes a stranger.
+pub(super) struct Body<T>(pub(super) T);
+
+/// The raw body, within the limit.
+pub(super) struct Raw(pub(super) Bytes);
+
+/// The query parameters.
+pub(super) struct Parameters<T>(pub(super) T);
+
+/// The room in the path.
+pub(super) struct Room(pub(super) RoomId);
+
+// === impl SignedIn ===
+
+impl FromRequestParts<Arc<Gateway>> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let value = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .ok_or_else(|| {
+                Problem::new(
+                    Code::Unauthenticated,
+                    "an Authorization header with a bearer token is needed",
+                )
+            })?;
+        let (user, identity) = gateway.sign_in(Verifier::bearer(value)?).await?;
+        let caller = Caller {
+            user: user.id.clone(),
+            is_admin: identity.is_admin,
+        };
+        Ok(Self {
+            user,
+            identity,
+            caller,
+        })
+    }
+}
+
+// === impl Body, Raw, Parameters, Room ===
+
+impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        let Raw(bytes) = Raw::from_request(request, gateway).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Problem::new(
+                Code::BadRequest,
+                format!("the body is not what it must be: {error}"),
+            )
+        })
+    }
+}
+
+impl FromRequest<Arc<Gateway>> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        Bytes::from_request(request, gateway)
+            .await
+            .map(Self)
+            .map_err(|rejection| {
+                let code = match rejection.status().as_u16() {
+                    413 => Code::TooLarge,
+                    _ => Code::BadRequest,
+                };
+                Problem::new(code, "the body could not be read")
+            })
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Gateway>> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        Query::from_request_parts(parts, gateway)
+            .await
+            .map(|Query(value)| Self(value))
+            .map_err(|rejection| Problem::new(Code::BadRequest, rejection.body_text()))
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for Room {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let not_found = || Problem::new(Code::NotFound, "there is no such room, or it is private");
+        let Path(id) = Path::<String>::from_request_parts(parts, gateway)
+            .await
+            .map_err(|_| not_found())?;
+        RoomId::parse(&id).map(Self).map_err(|_| not_found())
+    }
+}
+
+impl Room {
+    pub(super) fn key(&self) -> RoomKey {
+        (&self.0).into()
+    }
+}

@@ -1,0 +1,378 @@
+//! Rooms: making, finding, joining and leaving them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use roomlog_core::{
+    code::{Code, Refusal},
+    event::{Body as EventBody, Event, MemberChange, RoomEvent, RoomKind},
+    ids::{RoomId, RoomKey, UserId},
+    room_state::{Membership, RoomMeta},
+};
+use roomlog_platform::dynamo::Consistency;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    accounts::membership_event,
+    problem::{Answer, Problem},
+    request::{Body, Parameters, Room, SignedIn},
+};
+use crate::{
+    gateway::{Carried, Gateway},
+    hub::{Entered, Purpose},
+    publish::{Record, fresh_id},
+    users::User,
+};
+
+/// Bytes of a room's name.
+const NAME_BYTES_MAX: usize = 128;
+/// Entries of a page, where the client names no number and at most.
+const PAGE_DEFAULT: u16 = 50;
+const PAGE_MAX: u16 = 200;
+
+#[derive(Deserialize)]
+pub(super) struct NewRoom {
+    id: Option<String>,
+    name: String,
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    public: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Listing {
+    /// All public rooms instead of one's own.
+    #[serde(default)]
+    public: bool,
+    after: Option<String>,
+    limit: Option<u16>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: Option<u16>,
+}
+
+/// Makes a room; its maker is its owner.
+pub(super) async fn create(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    Body(wanted): Body<NewRoom>,
+) -> Answer {
+    let name = wanted.name.trim();
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(Problem::new(
+            Code::BadRequest,
+            "a room's name has 1 to 128 bytes and can be seen",
+        ));
+    }
+    let kind = match wanted.kind.as_deref() {
+        None => Some(RoomKind::Group),
+        Some(kind) => RoomKind::parse(kind).filter(|kind| *kind != RoomKind::Direct),
+    };
+    let kind = kind.ok_or_else(|| {
+        Problem::new(
+            Code::BadRequest,
+            "kind is one of group, channel and announcement",
+        )
+    })?;
+    let id = wanted
+        .id
+        .unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
+    let id =
+        RoomId::parse(&id).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
+    has_room_for_one_more(&gateway, &signed_in.user).await?;
+    let event = Event {
+        key: (&id).into(),
+        id: fresh_id(),
+        sender: signed_in.user.sender(),
+        body: EventBody::Room(RoomEvent {
+            kind: Some(kind),
+            name: Some(name.to_owned()),
+            public: Some(wanted.public),
+            slow_mode_s: None,
+            read_only: None,
+            deleted: None,
+        }),
+        headers: Vec::new(),
+    };
+    let record = Record::of(&event, &gateway.origin);
+    let carried = gateway
+        .carry_out(&signed_in.caller, Purpose::Create, record)
+        .await?;
+    signed_in.user.note_room(id.clone());
+    let room =
+        json!({ "id": id.as_str(), "name": name, "kind": kind.as_str(), "public": wanted.public });
+    Ok(answer(
+        carried,
+        StatusCode::CREATED,
+        json!({ "room": room }),
+    ))
+}
+
+/// Joins a public room, or one that one was invited to.
+pub(super) async fn join(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    room: Room,
+) -> Answer {
+    let entered = enter(&gateway, &signed_in, &room.key()).await?;
+    if let Some(member) = entered.member.filter(Membership::is_in) {
+        return Ok(Json(json!({ "seq": member.changed_seq.0 })).into_response());
+    }
+    has_room_for_one_more(&gateway, &signed_in.user).await?;
+    change(&gateway, &signed_in, &room, MemberChange::Joined).await
+}
+
+/// Leaves a room; its last owner can't.
+pub(super) async fn leave(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    room: Room,
+) -> Answer {
+    let entered = enter(&gateway, &signed_in, &room.key()).await?;
+    if !entered.member.is_some_and(|member| member.is_in()) {
+        return Err(Problem::new(
+            Code::NotAMember,
+            "you are not a member of this room",
+        ));
+    }
+    change(&gateway, &signed_in, &room, MemberChange::Left).await
+}
+
+/// A room as the caller may see it.
+pub(super) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    room: Room,
+) -> Answer {
+    let entered = enter(&gateway, &signed_in, &room.key()).await?;
+    Ok(Json(json!({ "room": described(&room.0, &entered) })).into_response())
+}
+
+/// One's own rooms, or all public ones.
+pub(super) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    Parameters(listing): Parameters<Listing>,
+) -> Answer {
+    if listing.public {
+        return list_public(&gateway, &listing).await;
+    }
+    let stored = gateway
+        .source
+        .store
+        .rooms_of(&signed_in.user.id)
+        .await
+        .map_err(|error| Problem::store(&error))?;
+    let mut rooms: BTreeMap<RoomId, Option<Membership>> = stored
+        .into_iter()
+        .map(|row| (row.room, Some(row.membership)))
+        .collect();
+    // What was changed through this gateway may not be stored yet.
+    for room in signed_in.user.noted_rooms() {
+        let entered = gateway
+            .hub
+            .enter(&(&room).into(), &signed_in.caller, Purpose::Find, None)
+            .await;
+        rooms.insert(room, entered.ok().and_then(|entered| entered.member));
+    }
+    rooms.retain(|_, member| member.is_some_and(|member| member.is_in()));
+    let keys: Vec<RoomKey> = rooms.keys().map(RoomKey::from).collect();
+    let rows = gateway
+        .source
+        .store
+        .rooms(&keys)
+        .await
+        .map_err(|error| Problem::store(&error))?;
+    let metas: BTreeMap<RoomId, (u64, u64, RoomMeta)> = rows
+        .into_iter()
+        .filter_map(|row| {
+            Some((
+                row.key.room()?,
+                (row.head.seq.0, row.head.count.0, row.meta?),
+            ))
+        })
+        .collect();
+    let mut items = Vec::new();
+    for (room, member) in &rooms {
+        let role = member.map(|member| member.role.as_str());
+        if let Some((head, count, meta)) = metas.get(room) {
+            items.push(json!({
+                "id": room.as_str(), "name": meta.name, "kind": meta.kind.as_str(), "public": meta.public,
+                "head": head, "count": count, "role": role,
+            }));
+        } else if let Ok(entered) = enter(&gateway, &signed_in, &room.into()).await {
+            items.push(described(room, &entered));
+        }
+    }
+    Ok(Json(json!({ "items": items })).into_response())
+}
+
+async fn list_public(gateway: &Gateway, listing: &Listing) -> Answer {
+    let after = listing.after.as_deref().map(RoomId::parse).transpose();
+    let after = after.map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
+    let page = gateway
+        .source
+        .store
+        .public_rooms(after.as_ref(), page_size(listing.limit)?)
+        .await
+        .map_err(|error| Problem::store(&error))?;
+    let items: Vec<Value> = page
+        .rooms
+        .iter()
+        .map(|room| json!({ "id": room.room.as_str(), "name": room.name, "kind": room.kind.as_str(), "public": true }))
+        .collect();
+    Ok(
+        Json(json!({ "items": items, "next": page.next.as_ref().map(RoomId::as_str) }))
+            .into_response(),
+    )
+}
+
+/// A room's members, by id.
+pub(super) async fn members(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    room: Room,
+    Parameters(page): Parameters<Page>,
+) -> Answer {
+    gateway
+        .hub
+        .enter(&room.key(), &signed_in.caller, Purpose::Read, None)
+        .await?;
+    let after = page.after.as_deref().map(UserId::parse).transpose();
+    let after = after.map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
+    let store = &gateway.source.store;
+    let page = store
+        .members(
+            &room.0,
+            after.as_ref(),
+            page_size(page.limit)?,
+            Consistency::Strong,
+        )
+        .await
+        .map_err(|error| Problem::store(&error))?;
+    let is_in = |member: &Membership| member.is_in();
+    let members: Vec<_> = page
+        .members
+        .iter()
+        .filter_map(|row| Some((row, row.membership.filter(is_in)?)))
+        .collect();
+    let ids: Vec<UserId> = members.iter().map(|(row, _)| row.user.clone()).collect();
+    let users = store
+        .users(&ids)
+        .await
+        .map_err(|error| Problem::store(&error))?;
+    let known: BTreeMap<_, _> = users.iter().map(|user| (&user.id, user)).collect();
+    let items: Vec<Value> = members
+        .iter()
+        .map(|(row, membership)| {
+            let user = known.get(&row.user);
+            json!({
+                "user": {
+                    "id": row.user.as_str(),
+                    "name": user.map_or(row.user.as_str(), |user| &user.name),
+                    "avatar": user.and_then(|user| user.avatar.as_deref()),
+                },
+                "role": membership.role.as_str(),
+                "muted": membership.muted,
+                "read_seq": row.read_seq.0,
+            })
+        })
+        .collect();
+    Ok(
+        Json(json!({ "items": items, "next": page.next.as_ref().map(UserId::as_str) }))
+            .into_response(),
+    )
+}
+
+async fn enter(gateway: &Gateway, signed_in: &SignedIn, key: &RoomKey) -> Result<Entered, Refusal> {
+    gateway
+        .hub
+        .enter(key, &signed_in.caller, Purpose::Find, None)
+        .await
+}
+
+async fn change(
+    gateway: &Gateway,
+    signed_in: &SignedIn,
+    room: &Room,
+    change: MemberChange,
+) -> Answer {
+    let event = membership_event(&signed_in.user, room.key(), change);
+    let record = Record::of(&event, &gateway.origin);
+    let purpose = Purpose::Change(Box::new(event));
+    let carried = gateway
+        .carry_out(&signed_in.caller, purpose, record)
+        .await?;
+    signed_in.user.note_room(room.0.clone());
+    Ok(answer(carried, StatusCode::OK, json!({})))
+}
+
+async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Result<(), Problem> {
+    let rooms = gateway
+        .source
+        .store
+        .rooms_of(&user.id)
+        .await
+        .map_err(|error| Problem::store(&error))?;
+    let joined = rooms.iter().filter(|row| row.membership.is_in()).count();
+    let max = gateway.limits.rooms_per_user_max;
+    if joined >= max {
+        return Err(Problem::new(
+            Code::TooMany,
+            format!("a user is in at most {max} rooms"),
+        ));
+    }
+    Ok(())
+}
+
+/// The answer of a command: with its seq once it came back, 202 before that.
+pub(super) fn answer(carried: Carried, done: StatusCode, mut body: Value) -> Response {
+    let status = match carried {
+        Carried::Out(echo, _) => {
+            body["seq"] = echo.seq.0.into();
+            done
+        }
+        Carried::Accepted(_) => StatusCode::ACCEPTED,
+    };
+    (status, Json(body)).into_response()
+}
+
+fn described(id: &RoomId, entered: &Entered) -> Value {
+    let mut room = json!({ "id": id.as_str(), "head": entered.head.0, "count": entered.count.0 });
+    if let Some(meta) = &entered.room {
+        room["name"] = meta.name.as_str().into();
+        room["kind"] = meta.kind.as_str().into();
+        room["public"] = meta.public.into();
+        room["slow_mode_s"] = meta.slow_mode_s.into();
+        room["read_only"] = meta.read_only.into();
+        room["members"] = meta.members.into();
+        room["created_by"] = meta.created_by.as_str().into();
+    }
+    if let Some(member) = entered.member.filter(Membership::is_in) {
+        room["role"] = member.role.as_str().into();
+        room["muted"] = member.muted.into();
+    }
+    room
+}
+
+fn page_size(limit: Option<u16>) -> Result<u16, Problem> {
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
+    if (1..=PAGE_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Problem::new(
+            Code::BadRequest,
+            format!("limit is 1 to {PAGE_MAX}"),
+        ))
+    }
+}

@@ -1,0 +1,377 @@
+//! The rooms somebody here looks at: live delivery, joining in without a seam, and the one place where a request is
+//! checked against a room's state.
+//!
+//! Rooms are spread over a few shards, each a task that owns its rooms and never waits for a client or a store.
+
+mod access;
+mod audience;
+mod backfill;
+mod opening;
+mod room;
+mod serving;
+mod shard;
+mod shown;
+mod standing;
+
+use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
+
+use foldhash::fast::FixedState;
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{Count, RoomKey, Seq},
+    room_state::{Membership, RoomMeta},
+    session::SubIndex,
+    stomp::Envelope,
+};
+use roomlog_platform::{
+    kafka::Delivery as Acknowledgement,
+    link::{LinkEvent, LinkId, RoomHead},
+    shutdown::Shutdown,
+    stored_event::StoredEvent,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use self::{
+    access::{Caller, Purpose},
+    audience::{ConnectionId, Subscriber},
+    backfill::{Source, is_stored, page_of_shown, page_to_show},
+    opening::fresh_head,
+    room::{Echo, Pulled},
+    serving::unsent,
+    shown::{Decoded, Shown, reset_frame, text},
+};
+use crate::publish::Record;
+
+/// Commands that wait for one shard. When full, those who send them wait, which slows the clients that cause them.
+const COMMANDS_MAX: usize = 4_096;
+
+/// The way to the shards; a clone leads to the same ones.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    shards: Arc<[mpsc::Sender<Command>]>,
+}
+
+/// What a shard is asked to do.
+pub(crate) enum Command {
+    /// About one room, on behalf of a user.
+    Ask(Box<Ask>),
+    /// A subscription ends.
+    Leave {
+        key: RoomKey,
+        connection: ConnectionId,
+        index: SubIndex,
+        envelope: Envelope,
+    },
+    /// Events of this shard's rooms.
+    Events(Vec<StoredEvent>),
+    /// Heads of this shard's rooms.
+    Heads(Vec<RoomHead>),
+    /// A fanout took over partitions.
+    Gained {
+        link: LinkId,
+        partitions: Arc<[u32]>,
+        partition_count: u32,
+    },
+}
+
+/// A request that needs a room's state and the caller's standing in it.
+pub(crate) struct Ask {
+    pub(crate) key: RoomKey,
+    pub(crate) caller: Caller,
+    pub(crate) purpose: Purpose,
+    pub(crate) action: Action,
+}
+
+/// What is to be done once the room agrees, and whom to tell.
+pub(crate) enum Action {
+    /// Only look.
+    Enter {
+        /// Messages of history wanted.
+        history: Option<u64>,
+        reply: Reply<Entered>,
+    },
+    /// Get the next events, or join in.
+    Pull {
+        subscriber: Subscriber,
+        next: Seq,
+        reply: Reply<Pulled>,
+    },
+    /// Append an event.
+    Produce {
+        record: Record,
+        /// Told when the event is shown.
+        echo: Option<oneshot::Sender<Echo>>,
+        reply: Reply<Acknowledgement>,
+    },
+    /// Say what the count is at a seq.
+    Count { seq: Seq, reply: Reply<CountAt> },
+}
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// A room as it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Entered {
+    pub(crate) head: Seq,
+    pub(crate) count: Count,
+    pub(crate) room: Option<RoomMeta>,
+    /// The caller's row.
+    pub(crate) member: Option<Membership>,
+    /// Where the history asked for begins, if memory reaches that far.
+    pub(crate) history_start: Option<Seq>,
+}
+
+/// The count at a seq.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountAt {
+    /// The seq itself, or the head where it was beyond.
+    pub(crate) seq: Seq,
+    /// `None` where memory does not hold it.
+    pub(crate) count: Option<Count>,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Starts as many shards as there are cores, and routes what the links say to them. Also tells whether any fanout
+    /// that owns partitions is linked.
+    pub(crate) fn start(
+        source: &Source,
+        links: mpsc::Receiver<LinkEvent>,
+        shutdown: &Shutdown,
+    ) -> (Self, watch::Receiver<bool>) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = (0..cores).map(|_| {
+            let (commands, received) = mpsc::channel(COMMANDS_MAX);
+            shutdown.spawn(shard::Shard::new(source.clone()).run(received, shutdown.clone()));
+            commands
+        });
+        let hub = Self {
+            shards: shards.collect(),
+        };
+        let (linked, is_linked) = watch::channel(false);
+        shutdown.spawn(hub.clone().route(links, linked, shutdown.clone()));
+        (hub, is_linked)
+    }
+
+    /// Looks at a room, if the caller may for this purpose.
+    pub(crate) async fn enter(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        purpose: Purpose,
+        history: Option<u64>,
+    ) -> Result<Entered, Refusal> {
+        self.ask(key, caller, purpose, |reply| Action::Enter {
+            history,
+            reply,
+        })
+        .await
+    }
+
+    /// Gets the next events of a subscription, or makes it live.
+    pub(crate) async fn pull(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        subscriber: Subscriber,
+        next: Seq,
+    ) -> Result<Pulled, Refusal> {
+        self.ask(key, caller, Purpose::Find, |reply| Action::Pull {
+            subscriber,
+            next,
+            reply,
+        })
+        .await
+    }
+
+    /// Appends an event, if the caller may. Submissions for one room reach the log in the order of these calls; the
+    /// event is on its way when the future resolves.
+    pub(crate) fn produce(
+        &self,
+        caller: &Caller,
+        purpose: Purpose,
+        record: Record,
+        echo: Option<oneshot::Sender<Echo>>,
+    ) -> impl Future<Output = Result<Acknowledgement, Refusal>> + Send + use<> {
+        let key = record.key.clone();
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask {
+            key: key.clone(),
+            caller: caller.clone(),
+            purpose,
+            action: Action::Produce {
+                record,
+                echo,
+                reply,
+            },
+        };
+        let submitted = self
+            .shard_of(&key)
+            .try_send(Command::Ask(Box::new(ask)))
+            .map_err(|_| Refusal::retry_after(Code::Overloaded, "the server is overloaded", 1_000));
+        async move {
+            submitted?;
+            answer.await.map_err(|_| going_away())?
+        }
+    }
+
+    /// The count at a seq, if the caller may read the room.
+    pub(crate) async fn count_at(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        seq: Seq,
+    ) -> Result<CountAt, Refusal> {
+        self.ask(key, caller, Purpose::Read, |reply| Action::Count {
+            seq,
+            reply,
+        })
+        .await
+    }
+
+    /// Ends a subscription.
+    pub(crate) async fn leave(
+        &self,
+        key: RoomKey,
+        connection: ConnectionId,
+        index: SubIndex,
+        envelope: Envelope,
+    ) {
+        let command = Command::Leave {
+            key: key.clone(),
+            connection,
+            index,
+            envelope,
+        };
+        // A shard that is gone has no subscriptions.
+        let _ = self.shard_of(&key).send(command).await;
+    }
+
+    async fn ask<T>(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        purpose: Purpose,
+        action: impl FnOnce(Reply<T>) -> Action,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask {
+            key: key.clone(),
+            caller: caller.clone(),
+            purpose,
+            action: action(reply),
+        };
+        self.shard_of(key)
+            .send(Command::Ask(Box::new(ask)))
+            .await
+            .map_err(|_| going_away())?;
+        answer.await.map_err(|_| going_away())?
+    }
+
+    fn shard_of(&self, key: &RoomKey) -> &mpsc::Sender<Command> {
+        &self.shards[self.index_of(key)]
+    }
+
+    fn index_of(&self, key: &RoomKey) -> usize {
+        let hash = FixedState::default().hash_one(key);
+        usize::try_from(hash % self.shards.len() as u64).expect("below the number of shards")
+    }
+
+    /// Passes on what the links say until the shutdown.
+    async fn route(
+        self,
+        mut links: mpsc::Receiver<LinkEvent>,
+        linked: watch::Sender<bool>,
+        shutdown: Shutdown,
+    ) {
+        let mut partition_count = 1;
+        let mut owners: BTreeSet<LinkId> = BTreeSet::new();
+        loop {
+            let event = tokio::select! {
+                event = links.recv() => event,
+                () = shutdown.begun() => return,
+            };
+            match event {
+                None => return,
+                Some(LinkEvent::Up { fanout, .. }) => {
+                    tracing::info!(instance = %fanout.instance, group = %fanout.group, "linked to a fanout");
+                    partition_count = fanout.partition_count;
+                }
+                Some(LinkEvent::Down { link }) => {
+                    tracing::warn!(link = link.0, "lost a fanout");
+                    owners.remove(&link);
+                }
+                Some(LinkEvent::Owned {
+                    link,
+                    partitions,
+                    gained,
+                }) => {
+                    match partitions.is_empty() {
+                        true => owners.remove(&link),
+                        false => owners.insert(link),
+                    };
+                    self.tell_gained(link, gained.into(), partition_count).await;
+                }
+                Some(LinkEvent::Forward { events, heads, .. }) => {
+                    self.forward(events, heads).await;
+                    continue;
+                }
+            }
+            linked.send_replace(!owners.is_empty());
+        }
+    }
+
+    async fn tell_gained(&self, link: LinkId, partitions: Arc<[u32]>, partition_count: u32) {
+        for shard in self.shards.iter() {
+            let command = Command::Gained {
+                link,
+                partitions: Arc::clone(&partitions),
+                partition_count,
+            };
+            // Only fails while the process stops.
+            let _ = shard.send(command).await;
+        }
+    }
+
+    async fn forward(&self, events: Vec<StoredEvent>, heads: Vec<RoomHead>) {
+        let mut events_of: Vec<Vec<StoredEvent>> = vec![Vec::new(); self.shards.len()];
+        for event in events {
+            events_of[self.index_of(&event.key)].push(event);
+        }
+        let mut heads_of: Vec<Vec<RoomHead>> = vec![Vec::new(); self.shards.len()];
+        for head in heads {
+            heads_of[self.index_of(&head.key)].push(head);
+        }
+        // Sending only fails while the process stops.
+        for (shard, (events, heads)) in self.shards.iter().zip(events_of.into_iter().zip(heads_of))
+        {
+            if !events.is_empty() {
+                let _ = shard.send(Command::Events(events)).await;
+            }
+            if !heads.is_empty() {
+                let _ = shard.send(Command::Heads(heads)).await;
+            }
+        }
+    }
+}
+
+fn going_away() -> Refusal {
+    Refusal::retry_after(Code::Draining, "the server is going away", 1_000)
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// Turns the request down.
+    pub(crate) fn refuse(self, refusal: Refusal) {
+        // Who asked may be gone.
+        match self.action {
+            Action::Enter { reply, .. } => drop(reply.send(Err(refusal))),
+            Action::Pull { reply, .. } => drop(reply.send(Err(refusal))),
+            Action::Produce { reply, .. } => drop(reply.send(Err(refusal))),
+            Action::Count { reply, .. } => drop(reply.send(Err(refusal))),
+        }
+    }
+}

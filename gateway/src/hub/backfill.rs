@@ -1,0 +1,221 @@
+//! Fetches what is not at hand: from a fanout's memory, then the cache, then the store.
+//!
+//! An answer is only used if it begins exactly where it must and has no hole.
+
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use roomlog_core::{
+    event::Kind,
+    gap::Hole,
+    ids::{RoomKey, Seq, UserId},
+    room_state::Membership,
+};
+use roomlog_platform::{
+    backoff::Backoff,
+    dynamo::{Consistency, Direction, EventQuery, KeyShards, RoomRow, Store},
+    kafka::Producer,
+    link::Links,
+    redis::Cache,
+    stored_event::StoredEvent,
+};
+use tokio::time::{Instant, timeout};
+
+use super::shown::{Decoded, Shown};
+use crate::trace::Traces;
+
+/// Events fetched at once: some 100 KiB of usual messages.
+pub(crate) const PAGE_EVENTS_MAX: u64 = 250;
+/// How long one attempt to fill a hole goes on before the room looks at its needs again.
+const FILL_WAIT: Duration = Duration::from_secs(10);
+/// The waits between two rounds through all sources: short at first, as a missing event is usually about to be stored.
+const RETRY_FLOOR: Duration = Duration::from_millis(20);
+const RETRY_CEILING: Duration = Duration::from_millis(500);
+/// How long rows may take. Delivery and requests go on without them after it.
+const ROWS_WAIT: Duration = Duration::from_secs(2);
+/// How long the store may take to say whether an old event was void; without an answer it is shown as standing.
+const VOID_WAIT: Duration = Duration::from_millis(500);
+/// Rows read at once.
+const ROWS_AT_ONCE: usize = 8;
+
+/// Where events and rows come from and go to; a clone is the same.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) links: Arc<Links>,
+    pub(crate) cache: Cache,
+    pub(crate) store: Store,
+    pub(crate) producer: Producer,
+    /// The life of the tables that all seqs belong to.
+    pub(crate) epoch: Arc<str>,
+    pub(crate) traces: Arc<Traces>,
+}
+
+/// A stored event and whether the room's state allowed it, as far as that is known.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) event: StoredEvent,
+    pub(crate) is_void: bool,
+}
+
+/// The next events of a room: dense and beginning with `from`; `None` where no source has the first one or can be
+/// asked.
+pub(crate) async fn page(
+    source: &Source,
+    key: &RoomKey,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<StoredEvent>> {
+    let to = to.min(Seq(from.0 + PAGE_EVENTS_MAX - 1));
+    match source.links.events(key, from..=to).await {
+        Ok(events) if !events.is_empty() => return Some(events),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, "no fanout could be asked for events"),
+    }
+    match source.cache.tail(key, from..=to).await {
+        Ok(events) if !events.is_empty() => return Some(events),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, "the cache could not be asked for events"),
+    }
+    let found = stored_page(source, key, from, to).await?;
+    Some(found.into_iter().map(|found| found.event).collect())
+}
+
+/// The next events as they are shown again, with what the store knows of void ones.
+pub(crate) async fn page_to_show(
+    source: &Source,
+    key: &RoomKey,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<Decoded>> {
+    let events = page(source, key, from, to).await?;
+    let is_judged = |event: &&StoredEvent| matches!(event.kind, Kind::Member | Kind::Room);
+    let mut void = Vec::new();
+    let first = events.iter().find(is_judged).map(|event| event.seq);
+    let last = events.iter().rfind(is_judged).map(|event| event.seq);
+    if let (Some(first), Some(last)) = (first, last) {
+        let stored = timeout(VOID_WAIT, stored_page(source, key, first, last)).await;
+        let stored = stored.ok().flatten().unwrap_or_default();
+        void.extend(
+            stored
+                .iter()
+                .filter(|found| found.is_void)
+                .map(|found| found.event.seq),
+        );
+    }
+    let decoded = events.into_iter().map(|event| {
+        let is_void = void.contains(&event.seq);
+        Decoded::known(event, is_void)
+    });
+    Some(decoded.collect())
+}
+
+/// The same, ready to be sent.
+pub(crate) async fn page_of_shown(
+    source: &Source,
+    key: &RoomKey,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<Arc<Shown>>> {
+    let events = page_to_show(source, key, from, to).await?;
+    let shown = events
+        .iter()
+        .map(|decoded| Arc::new(decoded.shown(&source.epoch, decoded.is_void)));
+    Some(shown.collect())
+}
+
+/// Whether the store holds an event.
+pub(crate) async fn is_stored(source: &Source, key: &RoomKey, seq: Seq) -> bool {
+    stored_page(source, key, seq, seq).await.is_some()
+}
+
+/// The first events of a hole. Goes on until some are found or [`FILL_WAIT`] is over: a room never skips an event.
+pub(super) async fn fill(source: &Source, key: &RoomKey, hole: Hole) -> Vec<StoredEvent> {
+    let deadline = Instant::now() + FILL_WAIT;
+    let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
+    loop {
+        if let Some(events) = page(source, key, hole.from, hole.to).await {
+            return events;
+        }
+        if Instant::now() >= deadline {
+            tracing::error!(
+                from = hole.from.0,
+                to = hole.to.0,
+                "events of a room are missing everywhere, still trying"
+            );
+            return Vec::new();
+        }
+        backoff.wait().await;
+    }
+}
+
+/// The rows of these users in a room; `None` if one of them can't be read.
+pub(super) async fn rows(
+    source: &Source,
+    key: &RoomKey,
+    users: &[UserId],
+) -> Option<Vec<(UserId, Option<Membership>)>> {
+    let Some(room) = key.room() else {
+        return Some(users.iter().map(|user| (user.clone(), None)).collect());
+    };
+    let read = stream::iter(users.to_vec())
+        .map(|user| {
+            let room = room.clone();
+            async move {
+                let row = source.store.member(&room, &user, Consistency::Strong).await;
+                let row = row
+                    .inspect_err(|error| tracing::warn!(%error, "a member's row can't be read"))
+                    .ok()?;
+                Some((user, row.and_then(|row| row.membership)))
+            }
+        })
+        .buffered(ROWS_AT_ONCE)
+        .collect::<Vec<_>>();
+    timeout(ROWS_WAIT, read).await.ok()?.into_iter().collect()
+}
+
+async fn stored_page(source: &Source, key: &RoomKey, from: Seq, to: Seq) -> Option<Vec<Found>> {
+    let row = source.stored_room(key).await?;
+    let limit = to.0.saturating_sub(from.0) + 1;
+    let query = EventQuery {
+        key,
+        shards: row.map_or(KeyShards::ONE, |row| row.shards),
+        from,
+        to,
+        limit: u16::try_from(limit).ok().and_then(NonZeroU16::new)?,
+        direction: Direction::Ascending,
+        consistency: Consistency::Strong,
+    };
+    let page = source
+        .store
+        .events(&query)
+        .await
+        .inspect_err(|error| tracing::warn!(%error, "events can't be read from the store"))
+        .ok()?;
+    let dense = (from.0..)
+        .zip(page.rows)
+        .take_while(|(seq, row)| row.event.seq.0 == *seq);
+    let found: Vec<Found> = dense
+        .map(|(_, row)| Found {
+            event: row.event,
+            is_void: row.void,
+        })
+        .collect();
+    (!found.is_empty()).then_some(found)
+}
+
+// === impl Source ===
+
+impl Source {
+    /// A room's stored row, read consistently; the outer `None` where the store does not answer.
+    pub(super) async fn stored_room(&self, key: &RoomKey) -> Option<Option<RoomRow>> {
+        let row = timeout(ROWS_WAIT, self.store.room(key, Consistency::Strong)).await;
+        match row {
+            Ok(Ok(row)) => Some(row),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a room's row can't be read");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Opens a room: its fresh head, its stored state, and the changes that came after what is stored.
+
+use std::time::Duration;
+
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{RoomKey, Seq},
+};
+use roomlog_platform::{backoff::Backoff, link::RoomHead};
+use tokio::time::Instant;
+
+use super::{
+    backfill::{self, Source},
+    shown::Decoded,
+    standing::Standing,
+};
+
+/// How long opening waits for someone who owns the room's partition: a take-over is done in that time.
+const OWNER_WAIT: Duration = Duration::from_secs(2);
+/// The waits between two questions.
+const RETRY_FLOOR: Duration = Duration::from_millis(25);
+const RETRY_CEILING: Duration = Duration::from_millis(250);
+/// How far the store may be behind for its rows to be brought up to date here. Beyond it the room is refused
+/// `store-unavailable` until the persister has caught up.
+const BEHIND_EVENTS_MAX: u64 = 10_000;
+
+/// A room as of its head.
+pub(super) struct Opened {
+    pub(super) head: RoomHead,
+    pub(super) standing: Standing,
+}
+
+pub(super) async fn open(source: &Source, key: &RoomKey) -> Result<Opened, Refusal> {
+    let (head, row) = tokio::join!(fresh_head(source, key), source.stored_room(key));
+    let (head, row) = (head?, row.ok_or_else(store_unavailable)?);
+    let stored = row.as_ref().map_or(Seq::ZERO, |row| row.head.seq);
+    let mut standing = Standing::new(row.as_ref().and_then(|row| row.meta.clone()), stored);
+    let head = match row {
+        // The store can only be ahead if the answers were given at different moments.
+        Some(row) if row.head.seq > head.seq => RoomHead {
+            key: key.clone(),
+            seq: row.head.seq,
+            count: row.head.count,
+        },
+        _ => head,
+    };
+    if head.seq.0 - stored.0 > BEHIND_EVENTS_MAX {
+        return Err(store_unavailable());
+    }
+    catch_up(source, &mut standing, stored.next(), &head).await?;
+    Ok(Opened { head, standing })
+}
+
+/// Folds the events the store does not hold yet.
+async fn catch_up(
+    source: &Source,
+    standing: &mut Standing,
+    from: Seq,
+    head: &RoomHead,
+) -> Result<(), Refusal> {
+    let mut next = from;
+    while next <= head.seq {
+        let events = backfill::page(source, &head.key, next, head.seq)
+            .await
+            .ok_or_else(store_unavailable)?;
+        for stored in events {
+            next = stored.seq.next();
+            let decoded = Decoded::new(stored);
+            let Some(event) = decoded.event.as_ref().filter(|_| decoded.is_judged()) else {
+                continue;
+            };
+            let unknown = standing.unknown_of(event);
+            let rows = backfill::rows(source, &head.key, &unknown)
+                .await
+                .ok_or_else(store_unavailable)?;
+            rows.into_iter()
+                .for_each(|(user, row)| standing.learn(user, row));
+            standing.apply(event, decoded.stored.seq);
+        }
+    }
+    Ok(())
+}
+
+/// The head as of now, from an owner.
+pub(crate) async fn fresh_head(source: &Source, key: &RoomKey) -> Result<RoomHead, Refusal> {
+    let deadline = Instant::now() + OWNER_WAIT;
+    let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
+    loop {
+        match source.links.head(key).await {
+            Ok(head) => return Ok(head),
+            Err(error) if Instant::now() >= deadline => {
+                tracing::warn!(%error, "a room could not be opened");
+                return Err(Refusal::retry_after(
+                    Code::Overloaded,
+                    "this room is being taken over, try again",
+                    1_000,
+                ));
+            }
+            Err(_) => backoff.wait().await,
+        }
+    }
+}
+
+fn store_unavailable() -> Refusal {
+    Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
+}

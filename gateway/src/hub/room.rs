@@ -1,0 +1,379 @@
+//! One room on this gateway: its place in the log, its live subscribers and its latest events.
+//!
+//! Events come from several senders, late, twice or not at all; they leave in one order without hole or repeat. What
+//! is missing, and which rows are needed to judge an event, is answered as a [`Need`]; the shard fetches it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use foldhash::{HashMap, HashMapExt as _};
+use roomlog_core::{
+    event::{Body, Event},
+    gap::{Held, Hole, Verdict, Window},
+    ids::{Count, RoomKey, Seq, UserId},
+    room_log::Position,
+    room_state::Membership,
+    session::SubIndex,
+    stomp::Envelope,
+};
+use roomlog_platform::{link::RoomHead, stored_event::StoredEvent};
+use tokio::sync::oneshot;
+
+use super::{
+    audience::{Audience, ConnectionId, Subscriber},
+    shown::{Decoded, Shown},
+    standing::Standing,
+};
+use crate::{metrics, trace::Traces};
+
+/// Events kept for those who come late or fall behind. The fanout's memory holds more.
+const RECENT_EVENTS_MAX: usize = 64;
+/// Bytes of those events; the oldest go first.
+const RECENT_BYTES_MAX: usize = 64 << 10;
+/// Events held while a hole before them is filled; beyond it the furthest are dropped and fetched later.
+const HELD_EVENTS_MAX: usize = 256;
+
+/// What a command learns of its own event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Echo {
+    pub(crate) seq: Seq,
+    pub(crate) count: Count,
+    pub(crate) is_void: bool,
+}
+
+/// What the room needs from outside before it can go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// These events.
+    Events(Hole),
+    /// These users' rows.
+    Rows(Vec<UserId>),
+}
+
+/// What a subscription that catches up gets.
+#[derive(Debug)]
+pub(crate) enum Pulled {
+    /// The next events, from memory.
+    Events(Vec<Arc<Shown>>),
+    /// They are no longer in memory: fetch up to and including this.
+    Older(Seq),
+    /// There are none: from now on they come through the outbox.
+    Live,
+    /// The user's membership ended, and everything up to that has been shown.
+    Ended,
+}
+
+/// A room somebody here looks at.
+pub(crate) struct Room {
+    key: RoomKey,
+    epoch: Arc<str>,
+    traces: Arc<Traces>,
+    window: Window,
+    held: Held<StoredEvent>,
+    /// An event that waits for rows.
+    blocked: Option<Decoded>,
+    /// The last event shown, and the count there.
+    shown: Seq,
+    count: Count,
+    recent: VecDeque<Arc<Shown>>,
+    recent_bytes: usize,
+    audience: Audience,
+    standing: Standing,
+    echoes: HashMap<(String, String), Vec<oneshot::Sender<Echo>>>,
+    /// Whether events or rows are being fetched.
+    is_filling: bool,
+    /// When it was last of use, on the session clock.
+    used_ms: u64,
+}
+
+// === impl Room ===
+
+impl Room {
+    /// A room of which everything up to and including `head` counts as shown.
+    pub(crate) fn new(
+        head: RoomHead,
+        standing: Standing,
+        epoch: Arc<str>,
+        traces: Arc<Traces>,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            key: head.key,
+            epoch,
+            traces,
+            window: Window::starting_after(head.seq),
+            held: Held::new(HELD_EVENTS_MAX),
+            blocked: None,
+            shown: head.seq,
+            count: head.count,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            audience: Audience::default(),
+            standing,
+            echoes: HashMap::new(),
+            is_filling: false,
+            used_ms: now_ms,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &RoomKey {
+        &self.key
+    }
+
+    /// The last event shown.
+    pub(crate) fn head(&self) -> Seq {
+        self.shown
+    }
+
+    /// Messages and notices up to there.
+    pub(crate) fn count(&self) -> Count {
+        self.count
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    pub(crate) fn learn(&mut self, user: UserId, row: Option<Membership>) {
+        self.standing.learn(user, row);
+    }
+
+    /// Notes that somebody is interested.
+    pub(crate) fn touch(&mut self, now_ms: u64) {
+        self.used_ms = now_ms;
+    }
+
+    /// Gives back what is not needed; `true` if nobody has looked at the room since `since_ms`.
+    pub(crate) fn sweep(&mut self, since_ms: u64) -> bool {
+        self.standing.trim();
+        self.audience.forget_the_gone();
+        self.echoes.retain(|_, echoes| {
+            echoes.retain(|echo| !echo.is_closed());
+            !echoes.is_empty()
+        });
+        self.audience.is_empty() && self.echoes.is_empty() && self.used_ms < since_ms
+    }
+
+    /// Takes an event, wherever it comes from.
+    pub(crate) fn take(&mut self, stored: StoredEvent) {
+        let place = Position {
+            generation: 0,
+            offset: stored.offset,
+        };
+        if let Err(conflict) = self.window.check_place(stored.seq, place) {
+            tracing::error!(partition = stored.partition, %conflict, "two senders number this partition differently");
+            metrics::numbering_conflict();
+            return;
+        }
+        if self.blocked.is_some() || !self.held.is_empty() {
+            self.held.hold(stored.seq, stored);
+            return self.go_on();
+        }
+        match self.window.offer(stored.seq) {
+            Verdict::Deliver => self.next_is(stored),
+            Verdict::Repeat => metrics::repeat_dropped(),
+            Verdict::Hole(_) => self.held.hold(stored.seq, stored),
+        }
+    }
+
+    /// Takes a sender's word on how far the room has come.
+    pub(crate) fn note_head(&mut self, head: Seq) {
+        self.window.note_head(head);
+    }
+
+    /// Says what is needed now; each need is stated once and ends with [`Self::fetched`].
+    pub(crate) fn need(&mut self) -> Option<Need> {
+        if self.is_filling {
+            return None;
+        }
+        let need = match self
+            .blocked
+            .as_ref()
+            .and_then(|blocked| blocked.event.as_ref())
+        {
+            Some(event) => Need::Rows(self.standing.unknown_of(event)),
+            None => Need::Events(self.held.missing(&self.window)?),
+        };
+        self.is_filling = true;
+        Some(need)
+    }
+
+    /// Ends the last need, with success or without.
+    pub(crate) fn fetched(&mut self) {
+        self.is_filling = false;
+        self.go_on();
+    }
+
+    /// Goes on without rows that could not be read: delivery never waits for the store. Who sent the event had it
+    /// checked by their gateway, so it is taken to stand; what is known of the users is read anew.
+    pub(crate) fn go_on_without_rows(&mut self) {
+        self.is_filling = false;
+        if let Some(decoded) = self.blocked.take() {
+            self.show(&decoded, false);
+        }
+        self.go_on();
+    }
+
+    /// Registers a subscription that has everything before `next`, or says what it lacks.
+    pub(crate) fn pull(&mut self, subscriber: &Subscriber, next: Seq, may_read: bool) -> Pulled {
+        let upto = match self.standing.member(&subscriber.user).flatten() {
+            Some(row) if !may_read => row.changed_seq.min(self.shown),
+            _ => self.shown,
+        };
+        if next > upto && !may_read {
+            return Pulled::Ended;
+        }
+        if next > upto {
+            self.audience.enlist(subscriber, next);
+            return Pulled::Live;
+        }
+        match self.recent.front() {
+            Some(first) if first.seq <= next => {
+                let wanted = |shown: &&Arc<Shown>| (next..=upto).contains(&shown.seq);
+                Pulled::Events(self.recent.iter().filter(wanted).cloned().collect())
+            }
+            Some(first) => Pulled::Older(Seq(first.seq.0 - 1).min(upto)),
+            None => Pulled::Older(upto),
+        }
+    }
+
+    /// Ends a subscription; nothing more is put into its outbox.
+    pub(crate) fn leave(&mut self, connection: ConnectionId, index: SubIndex, envelope: &Envelope) {
+        self.audience.dismiss(connection, index, envelope);
+    }
+
+    /// Where the last `messages` messages begin, as far as memory reaches.
+    pub(crate) fn history_start(&self, messages: u64) -> Option<Seq> {
+        let before = self.count.0.saturating_sub(messages);
+        let reaches = |first: &Arc<Shown>| {
+            first.count.0 <= before || (first.kind.counts() && first.count.0 == before + 1)
+        };
+        self.recent.front().filter(|first| reaches(first))?;
+        let starts = self.recent.iter().find(|shown| shown.count.0 > before);
+        Some(starts.map_or(self.shown.next(), |shown| shown.seq))
+    }
+
+    /// The count at a seq that memory holds.
+    pub(crate) fn count_at(&self, seq: Seq) -> Option<Count> {
+        if seq == self.shown {
+            return Some(self.count);
+        }
+        self.recent_with(|shown| shown.seq == seq)
+            .map(|shown| shown.count)
+    }
+
+    /// The place of a recent event, by sender and id.
+    pub(crate) fn find(&self, sender: &str, id: &str) -> Option<Echo> {
+        self.recent_with(|shown| shown.sender == sender && shown.id == id)
+            .map(|shown| Echo {
+                seq: shown.seq,
+                count: shown.count,
+                is_void: shown.is_void,
+            })
+    }
+
+    /// Tells this channel when the event of this sender and id is shown.
+    pub(crate) fn await_echo(&mut self, sender: &str, id: &str, echo: oneshot::Sender<Echo>) {
+        let name = (sender.to_owned(), id.to_owned());
+        self.echoes.entry(name).or_default().push(echo);
+    }
+
+    fn recent_with(&self, fits: impl Fn(&Shown) -> bool) -> Option<&Arc<Shown>> {
+        self.recent.iter().rev().find(|shown| fits(shown))
+    }
+
+    /// Shows everything that is next and needs nothing from outside.
+    fn go_on(&mut self) {
+        if let Some(decoded) = self.blocked.take() {
+            self.judge(decoded);
+        }
+        while self.blocked.is_none() {
+            let Some((_, stored)) = self.held.take_next(&mut self.window) else {
+                return;
+            };
+            self.next_is(stored);
+        }
+    }
+
+    fn next_is(&mut self, stored: StoredEvent) {
+        let decoded = Decoded::new(stored);
+        if decoded.is_judged() {
+            self.judge(decoded);
+        } else {
+            self.show(&decoded, false);
+        }
+    }
+
+    /// Judges an event by the room's state and shows it, or blocks until the rows for that are there.
+    fn judge(&mut self, decoded: Decoded) {
+        let Some(event) = &decoded.event else {
+            return self.show(&decoded, false);
+        };
+        if !self.standing.unknown_of(event).is_empty() {
+            self.blocked = Some(decoded);
+            return;
+        }
+        let is_void = !self.standing.apply(event, decoded.stored.seq);
+        self.show(&decoded, is_void);
+    }
+
+    fn show(&mut self, decoded: &Decoded, is_void: bool) {
+        let shown = Arc::new(decoded.shown(&self.epoch, is_void));
+        self.shown = shown.seq;
+        self.count = shown.count;
+        metrics::shown(decoded.stored.at_ms);
+        let deliveries = self.audience.show(&shown);
+        metrics::deliveries(deliveries);
+        self.traces
+            .shown(&self.key, &shown.id, shown.seq, deliveries);
+        self.answer_echoes(&shown);
+        self.remember(shown);
+        if let (Some(event), false) = (&decoded.event, is_void) {
+            self.part_with_who_left(event);
+        }
+    }
+
+    fn answer_echoes(&mut self, shown: &Shown) {
+        if self.echoes.is_empty() {
+            return;
+        }
+        let name = (shown.sender.clone(), shown.id.clone());
+        for echo in self.echoes.remove(&name).into_iter().flatten() {
+            // Who asked may have given up waiting.
+            let _ = echo.send(Echo {
+                seq: shown.seq,
+                count: shown.count,
+                is_void: shown.is_void,
+            });
+        }
+    }
+
+    fn remember(&mut self, shown: Arc<Shown>) {
+        self.recent_bytes += shown.bytes();
+        self.recent.push_back(shown);
+        while self.recent.len() > RECENT_EVENTS_MAX || self.recent_bytes > RECENT_BYTES_MAX {
+            let Some(oldest) = self.recent.pop_front() else {
+                return;
+            };
+            self.recent_bytes -= oldest.bytes();
+        }
+    }
+
+    /// Ends the subscriptions of those who are not members any more; the event that says so was their last.
+    fn part_with_who_left(&mut self, event: &Event) {
+        match &event.body {
+            Body::Member(member) => {
+                let row = self.standing.member(&member.user).flatten();
+                if row.is_some_and(|row| !row.is_in()) {
+                    self.audience.dismiss_user(&member.user);
+                }
+            }
+            Body::Room(_) if self.standing.room().is_some_and(|room| room.deleted) => {
+                self.audience.clear()
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Serves requests about a room: lets them wait for rows, decides, and does what they ask for.
+
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{Seq, UserId},
+    interest::Level,
+};
+use roomlog_platform::kafka::{EVENTS_TOPIC, Outgoing, ProduceError};
+use tokio::task::JoinSet;
+
+use super::{
+    Action, Ask, CountAt, Entered,
+    access::{Purpose, decide},
+    backfill::{self, Source},
+    room::{Need, Room},
+    shard::{Fetched, OpenRoom, interest},
+};
+use crate::{clock, metrics};
+
+/// Turns down the requests that wait for rows the store does not give.
+pub(super) fn refuse_for_want_of(open: &mut OpenRoom, users: &[UserId]) {
+    let refusal = Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000);
+    for ask in std::mem::take(&mut open.waiting) {
+        if needed_rows(&open.room, &ask)
+            .iter()
+            .any(|user| users.contains(user))
+        {
+            ask.refuse(refusal.clone());
+        } else {
+            open.waiting.push(ask);
+        }
+    }
+}
+
+/// The users whose rows a request needs and that are not known.
+fn needed_rows(room: &Room, ask: &Ask) -> Vec<UserId> {
+    let mut users = match &ask.purpose {
+        Purpose::Change(event) => room.standing().unknown_of(event),
+        _ => Vec::new(),
+    };
+    let caller = &ask.caller.user;
+    if room.standing().member(caller).is_none() && !users.contains(caller) {
+        users.push(caller.clone());
+    }
+    users
+}
+
+// === impl Source, as far as rooms of a shard need it ===
+
+impl Source {
+    /// Declares interest in a room to those who own it now.
+    pub(super) fn declare(&self, room: &Room, level: Level) {
+        for link in self.links.owners(room.key()) {
+            self.links.set_interest(link, [interest(room, level)]);
+        }
+    }
+
+    pub(super) fn fetch_needs(&self, room: &mut Room, fetches: &mut JoinSet<Fetched>) {
+        let Some(need) = room.need() else {
+            return;
+        };
+        let (source, key) = (self.clone(), room.key().clone());
+        match need {
+            Need::Events(hole) => {
+                metrics::hole();
+                fetches.spawn(async move {
+                    let events = backfill::fill(&source, &key, hole).await;
+                    Fetched::Events(key, events)
+                });
+            }
+            Need::Rows(users) => {
+                fetches.spawn(async move {
+                    let rows = backfill::rows(&source, &key, &users).await;
+                    Fetched::Judges(key, rows)
+                });
+            }
+        }
+    }
+
+    /// Serves a request now, or fetches the rows it needs first. Requests of one user keep their order.
+    pub(super) fn serve(&self, open: &mut OpenRoom, ask: Ask, fetches: &mut JoinSet<Fetched>) {
+        let needed = needed_rows(&open.room, &ask);
+        if needed.is_empty() {
+            return self.carry_out(&mut open.room, ask);
+        }
+        let awaited: Vec<UserId> = open
+            .waiting
+            .iter()
+            .flat_map(|ask| needed_rows(&open.room, ask))
+            .collect();
+        open.waiting.push(ask);
+        let users: Vec<UserId> = needed
+            .into_iter()
+            .filter(|user| !awaited.contains(user))
+            .collect();
+        if users.is_empty() {
+            return;
+        }
+        let (source, key) = (self.clone(), open.room.key().clone());
+        fetches.spawn(async move {
+            let rows = backfill::rows(&source, &key, &users).await;
+            Fetched::Callers(key, users, rows)
+        });
+    }
+
+    fn carry_out(&self, room: &mut Room, ask: Ask) {
+        room.touch(clock::monotonic_ms());
+        let next = room.head().next();
+        let decision = decide(room.standing(), &ask.caller, &ask.purpose, next);
+        match (ask.action, decision) {
+            (
+                Action::Pull {
+                    subscriber,
+                    next,
+                    reply,
+                },
+                _,
+            ) => {
+                // Someone who was removed still gets what happened up to that.
+                let may_read = decide(room.standing(), &ask.caller, &Purpose::Read, next).is_ok();
+                let pulled = room.pull(&subscriber, next, may_read);
+                // A connection that is gone is found by its closed outbox.
+                let _ = reply.send(Ok(pulled));
+            }
+            (action, Err(refusal)) => {
+                let Ask {
+                    key,
+                    caller,
+                    purpose,
+                    ..
+                } = ask;
+                Ask {
+                    key,
+                    caller,
+                    purpose,
+                    action,
+                }
+                .refuse(refusal);
+            }
+            (Action::Enter { history, reply }, Ok(())) => {
+                let entered = Entered {
+                    head: room.head(),
+                    count: room.count(),
+                    room: room.standing().room().cloned(),
+                    member: room.standing().member(&ask.caller.user).flatten(),
+                    history_start: history.and_then(|messages| room.history_start(messages)),
+                };
+                let _ = reply.send(Ok(entered));
+            }
+            (Action::Count { seq, reply }, Ok(())) => {
+                let seq: Seq = seq.min(room.head());
+                let _ = reply.send(Ok(CountAt {
+                    seq,
+                    count: room.count_at(seq),
+                }));
+            }
+            (
+                Action::Produce {
+                    record,
+                    echo,
+                    reply,
+                },
+                Ok(()),
+            ) => {
+                if let Some(echo) = echo {
+                    match room.find(record.sender.as_str(), record.id.as_str()) {
+                        Some(known) => drop(echo.send(known)),
+                        None => room.await_echo(record.sender.as_str(), record.id.as_str(), echo),
+                    }
+                }
+                self.traces
+                    .accepted(&record.key, &record.sender, &record.id);
+                let sent = self.producer.send(
+                    EVENTS_TOPIC,
+                    Outgoing {
+                        key: record.key.as_str().as_bytes(),
+                        value: &record.value,
+                        headers: record
+                            .headers
+                            .iter()
+                            .map(|(name, value)| (*name, value))
+                            .collect(),
+                        partition: None,
+                    },
+                );
+                let _ = reply.send(sent.map_err(|error| unsent(&error)));
+            }
+        }
+    }
+}
+
+/// What the client is told of a record without proof.
+pub(crate) fn unsent(error: &ProduceError) -> Refusal {
+    match error {
+        ProduceError::QueueFull => {
+            Refusal::retry_after(Code::Overloaded, "too much waits for the log", 1_000)
+        }
+        ProduceError::Unknown(_) => Refusal::retry_after(
+            Code::LogUnavailable,
+            "the log did not acknowledge, send again with the same id",
+            1_000,
+        ),
+        ProduceError::Refused(_) => Refusal::new(Code::Internal, "the log refused the event"),
+    }
+}

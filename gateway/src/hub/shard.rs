@@ -1,0 +1,302 @@
+//! A shard: a task that owns some rooms, serves requests in their order and fetches what rooms lack.
+
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{RoomKey, UserId},
+    interest::Level,
+    partition::partition_of,
+    room_state::Membership,
+};
+use roomlog_platform::{
+    link::{LinkId, RoomHead, RoomInterest},
+    shutdown::Shutdown,
+    stored_event::StoredEvent,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Duration, MissedTickBehavior, interval as ticks},
+};
+
+use super::{
+    Ask, Command,
+    backfill::Source,
+    opening::{self, Opened},
+    room::Room,
+    serving::refuse_for_want_of,
+};
+use crate::{clock, metrics};
+
+/// Rooms of one shard. Beyond it requests for further rooms are refused `overloaded`.
+const ROOMS_MAX: usize = 100_000;
+/// Requests that wait for one room to open or for rows. Beyond it they are refused `overloaded`.
+const WAITING_MAX: usize = 4_096;
+/// How long a room nobody looks at is kept, so that coming back costs nothing.
+const LINGER_MS: u64 = 30_000;
+/// How often rooms that are no longer needed are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Commands taken at once before fetched things and timers get their turn.
+const COMMANDS_AT_ONCE: usize = 64;
+
+pub(super) struct Shard {
+    source: Source,
+    rooms: HashMap<RoomKey, Slot>,
+    fetches: JoinSet<Fetched>,
+}
+
+enum Slot {
+    /// Being looked up; requests wait.
+    Opening(Vec<Ask>),
+    Open(Box<OpenRoom>),
+}
+
+pub(super) struct OpenRoom {
+    pub(super) room: Room,
+    /// Requests that wait for rows, in their order.
+    pub(super) waiting: Vec<Ask>,
+}
+
+/// What a fetch brought.
+pub(super) enum Fetched {
+    Opened(RoomKey, Result<Opened, Refusal>),
+    Events(RoomKey, Vec<StoredEvent>),
+    /// Rows to judge an event by.
+    Judges(RoomKey, Option<Vec<(UserId, Option<Membership>)>>),
+    /// Rows for waiting requests.
+    Callers(
+        RoomKey,
+        Vec<UserId>,
+        Option<Vec<(UserId, Option<Membership>)>>,
+    ),
+}
+
+/// What wakes a shard.
+enum Event {
+    Commands,
+    Fetched(Fetched),
+    Sweep,
+    Stop,
+}
+
+// === impl Shard ===
+
+impl Shard {
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            source,
+            rooms: HashMap::new(),
+            fetches: JoinSet::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, shutdown: Shutdown) {
+        let mut sweep = ticks(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(COMMANDS_AT_ONCE);
+        loop {
+            let event = tokio::select! {
+                count = commands.recv_many(&mut batch, COMMANDS_AT_ONCE) => match count {
+                    0 => Event::Stop,
+                    _ => Event::Commands,
+                },
+                Some(fetched) = self.fetches.join_next() => match fetched {
+                    Ok(fetched) => Event::Fetched(fetched),
+                    // Fetches are never aborted while the shard runs, and a panic in one is a fault to be seen.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                _ = sweep.tick() => Event::Sweep,
+                () = shutdown.begun() => Event::Stop,
+            };
+            match event {
+                Event::Commands => {
+                    for command in batch.drain(..) {
+                        self.obey(command).await;
+                    }
+                }
+                Event::Fetched(fetched) => self.receive(fetched),
+                Event::Sweep => self.sweep(),
+                Event::Stop => return,
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Ask(ask) => self.ask(*ask),
+            Command::Leave {
+                key,
+                connection,
+                index,
+                envelope,
+            } => {
+                if let Some(Slot::Open(open)) = self.rooms.get_mut(&key) {
+                    open.room.leave(connection, index, &envelope);
+                }
+            }
+            Command::Events(events) => {
+                for event in events {
+                    self.take(event);
+                    // A room with thousands of subscribers takes a while; others on this core get their turn.
+                    tokio::task::consume_budget().await;
+                }
+            }
+            Command::Heads(heads) => heads.into_iter().for_each(|head| self.note_head(&head)),
+            Command::Gained {
+                link,
+                partitions,
+                partition_count,
+            } => {
+                self.declare_anew(link, &partitions, partition_count);
+            }
+        }
+    }
+
+    fn take(&mut self, event: StoredEvent) {
+        if let Some(Slot::Open(open)) = self.rooms.get_mut(&event.key) {
+            open.room.take(event);
+            self.source.fetch_needs(&mut open.room, &mut self.fetches);
+        }
+    }
+
+    fn note_head(&mut self, head: &RoomHead) {
+        if let Some(Slot::Open(open)) = self.rooms.get_mut(&head.key) {
+            open.room.note_head(head.seq);
+            self.source.fetch_needs(&mut open.room, &mut self.fetches);
+        }
+    }
+
+    /// Serves a request, or lets it wait for the room to open or for rows.
+    fn ask(&mut self, ask: Ask) {
+        let overloaded =
+            || Refusal::retry_after(Code::Overloaded, "too much waits for this room", 1_000);
+        let is_full = self.rooms.len() >= ROOMS_MAX;
+        match self.rooms.get_mut(&ask.key) {
+            Some(Slot::Open(open)) => {
+                if open.waiting.len() >= WAITING_MAX {
+                    return ask.refuse(overloaded());
+                }
+                self.source.serve(open, ask, &mut self.fetches);
+            }
+            Some(Slot::Opening(waiting)) if waiting.len() >= WAITING_MAX => {
+                ask.refuse(overloaded())
+            }
+            Some(Slot::Opening(waiting)) => waiting.push(ask),
+            None if is_full => ask.refuse(overloaded()),
+            None => {
+                let (source, key) = (self.source.clone(), ask.key.clone());
+                self.rooms.insert(key.clone(), Slot::Opening(vec![ask]));
+                self.fetches.spawn(async move {
+                    let opened = opening::open(&source, &key).await;
+                    Fetched::Opened(key, opened)
+                });
+            }
+        }
+    }
+
+    fn receive(&mut self, fetched: Fetched) {
+        let key = match fetched {
+            Fetched::Opened(key, opened) => return self.opened(key, opened),
+            Fetched::Events(ref key, _)
+            | Fetched::Judges(ref key, _)
+            | Fetched::Callers(ref key, ..) => key.clone(),
+        };
+        let Some(Slot::Open(open)) = self.rooms.get_mut(&key) else {
+            return;
+        };
+        match fetched {
+            Fetched::Opened(..) => {}
+            Fetched::Events(_, events) => {
+                events.into_iter().for_each(|event| open.room.take(event));
+                open.room.fetched();
+            }
+            Fetched::Judges(_, Some(rows)) => {
+                rows.into_iter()
+                    .for_each(|(user, row)| open.room.learn(user, row));
+                open.room.fetched();
+            }
+            Fetched::Judges(_, None) => open.room.go_on_without_rows(),
+            Fetched::Callers(_, _, Some(rows)) => {
+                rows.into_iter()
+                    .for_each(|(user, row)| open.room.learn(user, row));
+                for ask in std::mem::take(&mut open.waiting) {
+                    self.source.serve(open, ask, &mut self.fetches);
+                }
+            }
+            Fetched::Callers(_, users, None) => refuse_for_want_of(open, &users),
+        }
+        self.source.fetch_needs(&mut open.room, &mut self.fetches);
+    }
+
+    fn opened(&mut self, key: RoomKey, opened: Result<Opened, Refusal>) {
+        let Some(Slot::Opening(waiting)) = self.rooms.remove(&key) else {
+            return;
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                return waiting
+                    .into_iter()
+                    .for_each(|ask| ask.refuse(refusal.clone()));
+            }
+        };
+        let now_ms = clock::monotonic_ms();
+        let (epoch, traces) = (
+            Arc::clone(&self.source.epoch),
+            Arc::clone(&self.source.traces),
+        );
+        let room = Room::new(opened.head, opened.standing, epoch, traces, now_ms);
+        self.source.declare(&room, Level::Live);
+        let mut open = Box::new(OpenRoom {
+            room,
+            waiting: Vec::new(),
+        });
+        for ask in waiting {
+            self.source.serve(&mut open, ask, &mut self.fetches);
+        }
+        self.rooms.insert(key, Slot::Open(open));
+        metrics::rooms(self.rooms.len());
+    }
+
+    /// Tells a fanout of the rooms it now serves.
+    fn declare_anew(&mut self, link: LinkId, partitions: &[u32], partition_count: u32) {
+        let open = self.rooms.values().filter_map(|slot| match slot {
+            Slot::Open(open) => Some(&open.room),
+            Slot::Opening(_) => None,
+        });
+        let theirs = open.filter(|room| {
+            partitions.contains(&partition_of(
+                room.key().as_str().as_bytes(),
+                partition_count,
+            ))
+        });
+        let interest: Vec<_> = theirs.map(|room| interest(room, Level::Live)).collect();
+        self.source.links.set_interest(link, interest);
+    }
+
+    fn sweep(&mut self) {
+        let since_ms = clock::monotonic_ms().saturating_sub(LINGER_MS);
+        let source = &self.source;
+        self.rooms.retain(|_, slot| {
+            let Slot::Open(open) = slot else {
+                return true;
+            };
+            let is_over = open.room.sweep(since_ms) && open.waiting.is_empty();
+            if is_over {
+                source.declare(&open.room, Level::None);
+            }
+            !is_over
+        });
+        metrics::rooms(self.rooms.len());
+    }
+}
+
+pub(super) fn interest(room: &Room, level: Level) -> RoomInterest {
+    RoomInterest {
+        key: room.key().clone(),
+        level,
+        seq: Some(room.head()),
+    }
+}

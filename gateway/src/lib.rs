@@ -1,0 +1,42 @@
+//! The gateway: STOMP over WebSocket and REST in front, the log and the fanouts behind.
+//!
+//! A connection is a task: bytes go through its [`Session`](roomlog_core::session::Session), whose actions it
+//! carries out. Rooms live in the hub's shards, which check every request against the room's state, put its
+//! events in order without hole or repeat, and hand them to the outboxes of connections.
+
+mod auth;
+mod clock;
+mod connection;
+mod gateway;
+mod http;
+mod hub;
+mod metrics;
+mod outbox;
+mod publish;
+mod rate;
+mod reads;
+mod run;
+mod trace;
+mod users;
+
+pub use auth::{
+    KeyError,
+    token::{Holder, MintError, mint},
+};
+pub use run::{RunError, run};
+
+use roomlog_core::ids::UserId;
+use roomlog_platform::config::{Jwt, Span};
+
+/// Makes an access token for a user; see [`mint`].
+///
+/// # Errors
+/// Where no secret is configured.
+pub fn mint_token(jwt: &Jwt, user: &UserId, role: &str, ttl: Span) -> Result<String, MintError> {
+    let holder = Holder {
+        user,
+        role,
+        name: None,
+    };
+    mint(jwt, holder, ttl)
+}

@@ -1,0 +1,114 @@
+//! The gateway's figures: names, units and help in one place. No label names a room or a user.
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use roomlog_core::code::Code;
+
+use crate::clock;
+
+const CONNECTIONS: &str = "roomlog_gateway_connections";
+const ROOMS: &str = "roomlog_gateway_rooms";
+const DELIVERIES: &str = "roomlog_gateway_deliveries_total";
+const DELIVERY_DELAY: &str = "roomlog_gateway_delivery_delay_seconds";
+const RECEIPT_DELAY: &str = "roomlog_gateway_receipt_delay_seconds";
+const HOLES: &str = "roomlog_gateway_holes_total";
+const REPEATS: &str = "roomlog_gateway_repeats_dropped_total";
+const CONFLICTS: &str = "roomlog_gateway_numbering_conflicts_total";
+const OVERFLOWS: &str = "roomlog_gateway_outbox_overflows_total";
+const REFUSALS: &str = "roomlog_gateway_refusals_total";
+
+/// Declares every figure to the recorder that is installed.
+pub(crate) fn describe() {
+    describe_gauge!(
+        CONNECTIONS,
+        Unit::Count,
+        "WebSocket connections that are open"
+    );
+    describe_gauge!(ROOMS, Unit::Count, "rooms of the shard that reported last");
+    describe_counter!(
+        DELIVERIES,
+        Unit::Count,
+        "MESSAGEs put into clients' outboxes live"
+    );
+    describe_histogram!(
+        DELIVERY_DELAY,
+        Unit::Seconds,
+        "from the log's append time to the outboxes"
+    );
+    describe_histogram!(
+        RECEIPT_DELAY,
+        Unit::Seconds,
+        "from a SEND to the log's acknowledgement"
+    );
+    describe_counter!(
+        HOLES,
+        Unit::Count,
+        "holes in a room's sequence that were fetched"
+    );
+    describe_counter!(
+        REPEATS,
+        Unit::Count,
+        "events that came again, from the other replica group or a retry"
+    );
+    describe_counter!(
+        CONFLICTS,
+        Unit::Count,
+        "events that two senders number differently: an alarm"
+    );
+    describe_counter!(
+        OVERFLOWS,
+        Unit::Count,
+        "outboxes that were dropped and replayed"
+    );
+    describe_counter!(REFUSALS, Unit::Count, "requests turned down, by code");
+}
+
+pub(crate) fn connection_opened() {
+    gauge!(CONNECTIONS).increment(1.0);
+}
+
+pub(crate) fn connection_closed() {
+    gauge!(CONNECTIONS).decrement(1.0);
+}
+
+pub(crate) fn rooms(count: usize) {
+    gauge!(ROOMS).set(count as f64);
+}
+
+pub(crate) fn deliveries(count: u64) {
+    counter!(DELIVERIES).increment(count);
+}
+
+/// Notes that an event is shown that was appended at this time.
+pub(crate) fn shown(at_ms: i64) {
+    let now_ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
+    // Clocks of different machines differ; a negative delay means none.
+    histogram!(DELIVERY_DELAY).record((now_ms - at_ms).max(0) as f64 / 1_000.0);
+}
+
+/// Notes that a SEND of this time was acknowledged.
+pub(crate) fn receipt(sent_ms: u64) {
+    let delay_ms = clock::monotonic_ms().saturating_sub(sent_ms);
+    histogram!(RECEIPT_DELAY).record(delay_ms as f64 / 1_000.0);
+}
+
+pub(crate) fn hole() {
+    counter!(HOLES).increment(1);
+}
+
+pub(crate) fn repeat_dropped() {
+    counter!(REPEATS).increment(1);
+}
+
+pub(crate) fn numbering_conflict() {
+    counter!(CONFLICTS).increment(1);
+}
+
+pub(crate) fn overflow() {
+    counter!(OVERFLOWS).increment(1);
+}
+
+pub(crate) fn refusal(code: Code) {
+    counter!(REFUSALS, "code" => code.as_str()).increment(1);
+}

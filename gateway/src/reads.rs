@@ -1,0 +1,184 @@
+//! Read marks on their way to the log: the latest of each user and room, in batches.
+
+use std::{collections::HashMap, time::Duration};
+
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{Count, RoomId, RoomKey, Seq, UserId},
+};
+use roomlog_platform::{
+    kafka::{Outgoing, Producer, READS_TOPIC},
+    shutdown::Shutdown,
+};
+use roomlog_schemas::{ReadPosition, ReadPositions, encode_reads};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+
+use crate::hub::unsent;
+
+/// How long marks are gathered before they go out: at most the latest of a member per room in this time.
+const GATHER: Duration = Duration::from_millis(250);
+/// Marks that wait to be gathered. Beyond it a mark is refused `overloaded`; the next one makes up for it.
+const MARKS_MAX: usize = 8_192;
+/// Positions in one record: some 40 KiB.
+const POSITIONS_MAX: usize = 1_000;
+
+/// Where marks go.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadMarks {
+    marks: mpsc::Sender<Mark>,
+}
+
+#[derive(Debug)]
+struct Mark {
+    room: RoomId,
+    user: UserId,
+    seq: Seq,
+    count: Count,
+    done: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// One room's marks of one batch.
+#[derive(Debug, Default)]
+struct Batch {
+    positions: HashMap<UserId, (Seq, Count)>,
+    done: Vec<oneshot::Sender<Result<(), Refusal>>>,
+}
+
+// === impl ReadMarks ===
+
+impl ReadMarks {
+    /// Starts gathering.
+    pub(crate) fn start(producer: Producer, shutdown: &Shutdown) -> Self {
+        let (marks, received) = mpsc::channel(MARKS_MAX);
+        shutdown.spawn(gather(producer, received, shutdown.clone()));
+        Self { marks }
+    }
+
+    /// Marks read, and waits until the log has it.
+    pub(crate) async fn mark(
+        &self,
+        key: &RoomKey,
+        user: &UserId,
+        seq: Seq,
+        count: Count,
+    ) -> Result<(), Refusal> {
+        let overloaded = || Refusal::retry_after(Code::Overloaded, "too many marks wait", 1_000);
+        let Some(room) = key.room() else {
+            return Ok(());
+        };
+        let (done, outcome) = oneshot::channel();
+        let mark = Mark {
+            room,
+            user: user.clone(),
+            seq,
+            count,
+            done,
+        };
+        self.marks.try_send(mark).map_err(|_| overloaded())?;
+        outcome.await.map_err(|_| overloaded())?
+    }
+}
+
+async fn gather(producer: Producer, mut marks: mpsc::Receiver<Mark>, shutdown: Shutdown) {
+    let mut taken = Vec::new();
+    loop {
+        let first = tokio::select! {
+            mark = marks.recv() => mark,
+            () = shutdown.begun() => None,
+        };
+        let Some(first) = first else {
+            return;
+        };
+        sleep(GATHER).await;
+        taken.push(first);
+        while let Ok(mark) = marks.try_recv() {
+            taken.push(mark);
+        }
+        for (room, batch) in by_room(taken.drain(..)) {
+            send(&producer, room, batch);
+        }
+    }
+}
+
+/// Keeps the furthest mark of each user.
+fn by_room(marks: impl Iterator<Item = Mark>) -> HashMap<RoomId, Batch> {
+    let mut rooms: HashMap<RoomId, Batch> = HashMap::new();
+    for mark in marks {
+        let batch = rooms.entry(mark.room).or_default();
+        let position = batch.positions.entry(mark.user).or_default();
+        *position = (*position).max((mark.seq, mark.count));
+        batch.done.push(mark.done);
+    }
+    rooms
+}
+
+/// Produces a room's marks and tells who waits once the log has them.
+fn send(producer: &Producer, room: RoomId, batch: Batch) {
+    let positions: Vec<_> = batch
+        .positions
+        .into_iter()
+        .map(|(user, (seq, count))| ReadPosition { user, seq, count })
+        .collect();
+    let mut sent = Vec::new();
+    for positions in positions.chunks(POSITIONS_MAX) {
+        let reads = ReadPositions {
+            room: room.clone(),
+            positions: positions.to_vec(),
+        };
+        sent.push(producer.send(
+            READS_TOPIC,
+            Outgoing {
+                key: room.as_str().as_bytes(),
+                value: &encode_reads(&reads),
+                headers: std::iter::empty::<(&str, &[u8])>().collect(),
+                partition: None,
+            },
+        ));
+    }
+    tokio::spawn(async move {
+        let mut outcome = Ok(());
+        for delivery in sent {
+            let acknowledged = match delivery {
+                Ok(delivery) => delivery.await.map(drop),
+                Err(error) => Err(error),
+            };
+            outcome = outcome.and(acknowledged.map_err(|error| unsent(&error)));
+        }
+        for done in batch.done {
+            // Who asked may be gone.
+            let _ = done.send(outcome.clone());
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_the_furthest_mark_of_a_user_goes_out() {
+        let mark = |user: &str, seq| Mark {
+            room: RoomId::parse("r").unwrap(),
+            user: UserId::parse(user).unwrap(),
+            seq: Seq(seq),
+            count: Count(seq),
+            done: oneshot::channel().0,
+        };
+        let marks = [mark("a", 3), mark("a", 9), mark("b", 1), mark("a", 5)];
+        let rooms = by_room(marks.into_iter());
+        let batch = &rooms[&RoomId::parse("r").unwrap()];
+        assert_eq!(batch.done.len(), 4);
+        assert_eq!(
+            batch.positions[&UserId::parse("a").unwrap()],
+            (Seq(9), Count(9))
+        );
+        assert_eq!(
+            batch.positions[&UserId::parse("b").unwrap()],
+            (Seq(1), Count(1))
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! Starts a gateway, and stops it in order.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use roomlog_core::{session::SessionConfig, stomp::HeartBeat};
+use roomlog_platform::{
+    backoff::Backoff,
+    config::Config,
+    dynamo::Store,
+    kafka::{self, KafkaConfig, Producer},
+    link::{Links, TargetError, Targets},
+    readiness::Readiness,
+    redis::{Cache, CacheError},
+    shutdown::Shutdown,
+};
+use thiserror::Error;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    auth::{KeyError, Tickets, Verifier},
+    gateway::{Gateway, GuestRate},
+    http,
+    hub::{Hub, Source},
+    metrics,
+    reads::ReadMarks,
+    trace::Traces,
+    users::Users,
+};
+
+/// How long the log may take to answer at the start.
+const PRODUCER_WAIT: Duration = Duration::from_secs(60);
+/// The waits between two tries to reach the store at the start.
+const RETRY_FLOOR: Duration = Duration::from_millis(100);
+const RETRY_CEILING: Duration = Duration::from_secs(2);
+/// What a connection may take beyond the drain's spread: open requests, ERROR, close frame and linger.
+const FAREWELL_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a gateway could not serve.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The address can't be listened on.
+    #[error("ROOMLOG_LISTEN: {address} can't be listened on: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Tokens can't be checked.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The log can't be reached.
+    #[error(transparent)]
+    Log(#[from] kafka::ConnectError),
+    /// The log's producer failed for good.
+    #[error("the producer failed: {0}")]
+    Producer(String),
+    /// The cache's address can't be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The fanouts' addresses can't be used.
+    #[error("ROOMLOG_FANOUT: {0}")]
+    Fanout(#[from] TargetError),
+}
+
+/// Serves clients until the shutdown, then moves them on and sees their requests through.
+///
+/// # Errors
+/// When the configuration can't be used or the log can't be reached.
+pub async fn run(
+    config: &Config,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> Result<(), RunError> {
+    metrics::describe();
+    let (log, fanout) = (readiness.condition("gateway log"), readiness.condition("gateway fanout"));
+    let verifier = Verifier::new(&config.jwt)?;
+    let cache = Cache::connect(&config.redis)?;
+    let targets = Targets::parse(&config.fanout.instances)?;
+    let listener = bind(config.gateway.listen.0).await?;
+    let store = Store::connect(&config.dynamodb).await;
+    let Some(epoch) = epoch(&store, shutdown).await else {
+        return Ok(());
+    };
+    let producer = Producer::connect(&KafkaConfig::from(&config.kafka), PRODUCER_WAIT).await?;
+    log.holds();
+
+    // What connections rely on outlives them: it stops when the last one has gone.
+    let behind = Shutdown::default();
+    let origin = config
+        .process
+        .instance_id
+        .clone()
+        .unwrap_or_else(|| format!("gateway-{}", uuid::Uuid::new_v4().simple()));
+    let (links, link_events) = Links::start(targets, &origin, &behind);
+    let source = Source {
+        links: Arc::new(links),
+        cache,
+        store,
+        producer: producer.clone(),
+        epoch: epoch.into(),
+        traces: Arc::new(Traces::default()),
+    };
+    let (hub, mut linked) = Hub::start(&source, link_events, &behind);
+    let limits = config.limits();
+    let gateway = Arc::new(Gateway {
+        config: config.clone(),
+        session: Arc::new(session_config(config)),
+        origin,
+        hub,
+        verifier,
+        tickets: Tickets::new(&config.jwt),
+        users: Users::new(limits.clone()),
+        guests: GuestRate::new(),
+        reads: ReadMarks::start(producer.clone(), &behind),
+        limits,
+        source,
+        readiness: readiness.clone(),
+        drain: shutdown.clone(),
+        connections: TaskTracker::new(),
+        next_connection: AtomicU64::new(0),
+    });
+    let address = listener.local_addr().unwrap_or(config.gateway.listen.0);
+    readiness.serves("http", address.to_string());
+    let served = behind.spawn(http::serve(
+        listener,
+        Arc::clone(&gateway),
+        shutdown.clone(),
+    ));
+    let outcome = loop {
+        tokio::select! {
+            changed = linked.changed() => match changed {
+                Ok(()) if *linked.borrow_and_update() => fanout.holds(),
+                Ok(()) => fanout.fails(),
+                Err(_) => break Ok(()),
+            },
+            reason = producer.failed() => break Err(RunError::Producer(reason)),
+            () = shutdown.begun() => break Ok(()),
+        }
+    };
+    log.fails();
+    shutdown.begin();
+    drain(&gateway, config).await;
+    served.abort();
+    behind.begin();
+    behind.finished(FAREWELL_WAIT).await;
+    outcome
+}
+
+/// Waits until the connections have been moved on and what they sent has its outcome.
+async fn drain(gateway: &Gateway, config: &Config) {
+    let connections = &gateway.connections;
+    tracing::info!(connections = connections.len(), "moving connections on");
+    connections.close();
+    let at_most = config.gateway.drain.0 + FAREWELL_WAIT;
+    if timeout(at_most, connections.wait()).await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            "some connections did not go in time"
+        );
+    }
+    if !gateway
+        .source
+        .producer
+        .drain(config.kafka.message_timeout.0)
+        .await
+    {
+        tracing::error!(
+            "the log did not acknowledge everything in time; its senders don't know and send again"
+        );
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| RunError::Listen { address, error })
+}
+
+/// The life of the tables; asked until the store answers. `None` if the process is stopped first.
+async fn epoch(store: &Store, shutdown: &Shutdown) -> Option<String> {
+    let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
+    loop {
+        match store.epoch().await {
+            Ok(epoch) => return Some(epoch),
+            Err(error) => tracing::warn!(%error, "the store's epoch can't be read yet"),
+        }
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = shutdown.begun() => return None,
+        }
+    }
+}
+
+fn session_config(config: &Config) -> SessionConfig {
+    let beat_ms = u32::try_from(config.gateway.heart_beat.as_millis()).unwrap_or(u32::MAX);
+    SessionConfig {
+        limits: config.limits(),
+        heart_beat: HeartBeat {
+            send_ms: beat_ms,
+            receive_ms: beat_ms,
+        },
+        server: concat!("roomlog/", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}

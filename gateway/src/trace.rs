@@ -1,0 +1,132 @@
+//! When the recent messages of this gateway passed each station, for `roomlog trace`.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use roomlog_core::ids::{MessageId, RoomKey, Seq, UserId};
+use roomlog_platform::kafka::Appended;
+use serde::Serialize;
+
+use crate::clock;
+
+/// Messages remembered; the oldest are forgotten first. Enough to look at what one has just sent.
+const TRACES_MAX: usize = 4_096;
+
+/// One message's way, in milliseconds since the Unix epoch.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Trace {
+    pub(crate) id: String,
+    pub(crate) room: String,
+    #[serde(skip)]
+    pub(crate) sender: UserId,
+    /// Taken by this gateway.
+    pub(crate) accepted_ms: u64,
+    /// Acknowledged by the log.
+    pub(crate) acknowledged_ms: Option<u64>,
+    pub(crate) partition: Option<u32>,
+    pub(crate) offset: Option<i64>,
+    /// Came back numbered from a fanout.
+    pub(crate) fanned_out_ms: Option<u64>,
+    pub(crate) seq: Option<u64>,
+    /// Put into the outboxes of its first local subscribers.
+    pub(crate) delivered_ms: Option<u64>,
+}
+
+/// The recent messages.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    traces: HashMap<String, Trace>,
+    order: VecDeque<String>,
+}
+
+// === impl Traces ===
+
+impl Traces {
+    /// Begins with a message that is on its way to the log.
+    pub(crate) fn accepted(&self, room: &RoomKey, sender: &UserId, id: &MessageId) {
+        let trace = Trace {
+            id: id.as_str().to_owned(),
+            room: room.as_str().to_owned(),
+            sender: sender.clone(),
+            accepted_ms: clock::unix_ms(),
+            acknowledged_ms: None,
+            partition: None,
+            offset: None,
+            fanned_out_ms: None,
+            seq: None,
+            delivered_ms: None,
+        };
+        let mut table = self.lock();
+        if table.traces.insert(trace.id.clone(), trace).is_none() {
+            table.order.push_back(id.as_str().to_owned());
+        }
+        while table.order.len() > TRACES_MAX {
+            if let Some(oldest) = table.order.pop_front() {
+                table.traces.remove(&oldest);
+            }
+        }
+    }
+
+    pub(crate) fn acknowledged(&self, id: &MessageId, place: Appended) {
+        if let Some(trace) = self.lock().traces.get_mut(id.as_str()) {
+            trace.acknowledged_ms = Some(clock::unix_ms());
+            trace.partition = Some(place.partition);
+            trace.offset = Some(place.offset);
+        }
+    }
+
+    /// The event came back, and went to so many subscribers.
+    pub(crate) fn shown(&self, room: &RoomKey, id: &str, seq: Seq, deliveries: u64) {
+        let mut table = self.lock();
+        let trace = table
+            .traces
+            .get_mut(id)
+            .filter(|trace| trace.room == room.as_str());
+        if let Some(trace) = trace.filter(|trace| trace.seq.is_none()) {
+            let now_ms = clock::unix_ms();
+            trace.fanned_out_ms = Some(now_ms);
+            trace.seq = Some(seq.0);
+            trace.delivered_ms = (deliveries > 0).then_some(now_ms);
+        }
+    }
+
+    /// A message's way so far.
+    pub(crate) fn of(&self, id: &str) -> Option<Trace> {
+        self.lock().traces.get(id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn remembers_the_recent_ones_only() {
+        let traces = Traces::default();
+        let (room, user) = (RoomKey::parse("r").unwrap(), UserId::parse("u").unwrap());
+        for number in 0..TRACES_MAX + 10 {
+            traces.accepted(
+                &room,
+                &user,
+                &MessageId::parse(&number.to_string()).unwrap(),
+            );
+        }
+        assert!(traces.of("9").is_none());
+        traces.shown(&room, "10", Seq(3), 0);
+        let trace = traces.of("10").unwrap();
+        assert_eq!((trace.seq, trace.delivered_ms), (Some(3), None));
+        assert!(trace.fanned_out_ms.is_some());
+    }
+}

@@ -1,0 +1,239 @@
+//! The instance: reaches log and store, joins the group, and keeps an owner per assigned partition.
+
+use std::{sync::Arc, time::Duration};
+
+use roomlog_platform::{
+    backoff::Backoff,
+    config::Config,
+    dynamo::{Store, StoreError},
+    kafka::{
+        ConnectError, EVENTS_TOPIC, JoinError, KafkaConfig, Membership, Producer, READS_TOPIC,
+        ReadError, Reader, Rebalance, TopicPartition,
+        topics::{self, TopicError},
+    },
+    readiness::{Condition, Readiness},
+    shutdown::Shutdown,
+};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::{
+    metrics,
+    owner::Resources,
+    owners::{Finished, Owners},
+    shelf::Shelf,
+};
+
+/// The consumer group, whose offsets are a hint for people and lag monitors.
+const GROUP: &str = "persister";
+/// How long one attempt to reach the log may take at the start.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Waits between attempts to reach log and store at the start: they may start together with this instance.
+const RETRY_FLOOR: Duration = Duration::from_millis(100);
+/// The longest of those waits.
+const RETRY_CEILING: Duration = Duration::from_secs(3);
+/// How often offsets are committed.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long leaving the group may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the persister does not run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The topic was never recorded.
+    #[error("topic {EVENTS_TOPIC} is not recorded in the store; `roomlog topics create` makes and records it")]
+    NotRecorded,
+    /// The topic is not what was recorded.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log can't be written.
+    #[error(transparent)]
+    Producer(#[from] ConnectError),
+    /// The log can't be read.
+    #[error(transparent)]
+    Reader(#[from] ReadError),
+    /// The group can't be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The group threw this instance out for good.
+    #[error("membership of the group ended: {0}")]
+    Membership(String),
+    /// The producer ended.
+    #[error("the log can't be written any more: {0}")]
+    ProducerFailed(String),
+}
+
+/// What the instance waits for.
+enum Event {
+    Rebalance(Option<Rebalance>),
+    OwnerEnded(TopicPartition),
+    Commit,
+    ProducerFailed(String),
+    Stop,
+}
+
+/// Runs a persister until the shutdown, then brings what was begun to its end and hands its partitions over.
+///
+/// It is ready once log and store were reached and the group is joined. It stays so while the store does not answer:
+/// nothing is lost meanwhile, and a restart would not help.
+///
+/// # Errors
+/// When it can't start, or when its place in the group or its producer is lost for good.
+pub async fn run(
+    config: &Config,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> Result<(), RunError> {
+    metrics::describe();
+    let ready = readiness.condition("persister");
+    let Some(resources) = start(config, shutdown).await? else {
+        return Ok(());
+    };
+    let (membership, rebalances) = Membership::join(
+        &KafkaConfig::from(&config.kafka),
+        GROUP,
+        &[EVENTS_TOPIC, READS_TOPIC],
+        config.process.instance_id.as_deref(),
+    )?;
+    let producer = resources.producer.clone();
+    let mut instance = Instance {
+        membership: &membership,
+        owners: Owners::new(Arc::new(resources)),
+        ready,
+    };
+    instance.ready.holds();
+    let outcome = instance.serve(rebalances, &producer, shutdown).await;
+    instance.drain(config.process.stop_timeout.0).await;
+    membership.close(LEAVE_TIMEOUT).await;
+    outcome
+}
+
+/// A running instance.
+struct Instance<'a> {
+    membership: &'a Membership,
+    owners: Owners,
+    ready: Condition,
+}
+
+/// Reaches log and store, and holds the topic to what was recorded; `None` when told to stop meanwhile.
+async fn start(config: &Config, shutdown: &Shutdown) -> Result<Option<Resources>, RunError> {
+    let kafka = KafkaConfig::from(&config.kafka);
+    let store = Store::connect(&config.dynamodb).await;
+    let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
+    loop {
+        let attempt = tokio::select! {
+            attempt = reach(&kafka, &store) => attempt,
+            () = shutdown.begun() => return Ok(None),
+        };
+        match attempt {
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, "waiting for log and store");
+                backoff.wait().await;
+            }
+            started => return started.map(Some),
+        }
+    }
+}
+
+fn is_passing(error: &RunError) -> bool {
+    match error {
+        RunError::Topic(TopicError::Unavailable(_))
+        | RunError::Producer(ConnectError::Unreachable { .. }) => true,
+        RunError::Store(error) => error.is_transient(),
+        _ => false,
+    }
+}
+
+async fn reach(kafka: &KafkaConfig, store: &Store) -> Result<Resources, RunError> {
+    let topic = store.topic(EVENTS_TOPIC).await?.ok_or(RunError::NotRecorded)?;
+    topics::check(kafka, EVENTS_TOPIC, topic.partition_count).await?;
+    Ok(Resources {
+        shelf: Shelf::new(store.clone()),
+        events: Reader::new(kafka, EVENTS_TOPIC, GROUP)?,
+        reads: Reader::new(kafka, READS_TOPIC, GROUP)?,
+        producer: Producer::connect(kafka, CONNECT_TIMEOUT).await?,
+        topic,
+    })
+}
+
+// === impl Instance ===
+
+impl Instance<'_> {
+    async fn serve(
+        &mut self,
+        mut rebalances: mpsc::Receiver<Rebalance>,
+        producer: &Producer,
+        shutdown: &Shutdown,
+    ) -> Result<(), RunError> {
+        let mut commits = tokio::time::interval(COMMIT_INTERVAL);
+        let failed = producer.failed();
+        tokio::pin!(failed);
+        loop {
+            let event = tokio::select! {
+                rebalance = rebalances.recv() => Event::Rebalance(rebalance),
+                Some(place) = self.owners.ended() => Event::OwnerEnded(place),
+                _ = commits.tick() => Event::Commit,
+                reason = &mut failed => Event::ProducerFailed(reason),
+                () = shutdown.begun() => Event::Stop,
+            };
+            match event {
+                Event::Rebalance(None) => {
+                    return Err(RunError::Membership("it was closed".into()));
+                }
+                Event::Rebalance(Some(Rebalance::Failed(reason))) => {
+                    return Err(RunError::Membership(reason));
+                }
+                Event::Rebalance(Some(rebalance)) => self.rebalanced(rebalance),
+                Event::OwnerEnded(place) => self.finish(&place),
+                Event::Commit => self.commit(),
+                Event::ProducerFailed(reason) => return Err(RunError::ProducerFailed(reason)),
+                Event::Stop => return Ok(()),
+            }
+        }
+    }
+
+    fn rebalanced(&mut self, rebalance: Rebalance) {
+        match rebalance {
+            Rebalance::Assigned(places) => {
+                for place in places {
+                    self.owners.start(place);
+                }
+            }
+            Rebalance::Revoked(places, released) => self.owners.release(places, Some(released)),
+            Rebalance::Lost(places) => self.owners.release(places, None),
+            // Its only use is told by the caller.
+            Rebalance::Failed(_) => {}
+        }
+    }
+
+    fn commit(&self) {
+        for (place, offset) in self.owners.progress() {
+            self.membership.commit(&place.topic, place.partition, offset);
+        }
+    }
+
+    /// The last commit of a partition comes before the group is told that it is released.
+    fn finish(&mut self, place: &TopicPartition) {
+        let finished: Finished = self.owners.finish(place);
+        if let Some(offset) = finished.offset {
+            self.membership.commit(&place.topic, place.partition, offset);
+        }
+    }
+
+    /// Ends every owner, in order and in bounds.
+    async fn drain(&mut self, at_most: Duration) {
+        self.ready.fails();
+        self.owners.release_all();
+        let drained = async {
+            while let Some(place) = self.owners.ended().await {
+                self.finish(&place);
+            }
+        };
+        if tokio::time::timeout(at_most, drained).await.is_err() {
+            tracing::warn!("some partitions were not drained in time; their next owners do the rest again");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Rows as the store spells them: attributes by name, read and written with their types checked.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use bytes::Bytes;
+
+use super::StoreError;
+
+/// A row, or the names and values of a request.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The names of the attributes, each spelled once. A leading colon makes one a request's value.
+pub(super) mod name {
+    pub(in super::super) const ACCEPTED: &str = "accepted";
+    pub(in super::super) const AT: &str = "at";
+    pub(in super::super) const AVATAR: &str = "avatar";
+    pub(in super::super) const CHANGED: &str = "changed_seq";
+    pub(in super::super) const COUNT: &str = "count";
+    pub(in super::super) const CREATED_AT: &str = "created_at";
+    pub(in super::super) const CREATED_BY: &str = "created_by";
+    pub(in super::super) const DELETED: &str = "deleted";
+    pub(in super::super) const EPOCH: &str = "epoch";
+    pub(in super::super) const GENERATION: &str = "generation";
+    pub(in super::super) const GUEST: &str = "guest";
+    pub(in super::super) const HEAD: &str = "head";
+    pub(in super::super) const ID: &str = "id";
+    pub(in super::super) const KIND: &str = "kind";
+    pub(in super::super) const LISTED: &str = "listed";
+    pub(in super::super) const LOGIN: &str = "login";
+    pub(in super::super) const MEMBERS: &str = "members";
+    pub(in super::super) const MUTED: &str = "muted";
+    pub(in super::super) const NAME: &str = "name";
+    pub(in super::super) const OFFSET: &str = "offset";
+    pub(in super::super) const OWNERS: &str = "owners";
+    pub(in super::super) const PARTITION: &str = "partition";
+    pub(in super::super) const PARTITION_COUNT: &str = "partition_count";
+    pub(in super::super) const PUBLIC: &str = "public";
+    pub(in super::super) const READ_COUNT: &str = "read_count";
+    pub(in super::super) const READ_ONLY: &str = "read_only";
+    pub(in super::super) const READ_SEQ: &str = "read_seq";
+    pub(in super::super) const ROLE: &str = "role";
+    pub(in super::super) const ROOM: &str = "room";
+    pub(in super::super) const ROOM_SHARD: &str = "room_shard";
+    pub(in super::super) const SENDER: &str = "sender";
+    pub(in super::super) const SEQ: &str = "seq";
+    pub(in super::super) const SHARDS: &str = "shards";
+    pub(in super::super) const SLOW_MODE_S: &str = "slow_mode_s";
+    pub(in super::super) const STATE: &str = "state";
+    pub(in super::super) const TRACEPARENT: &str = "traceparent";
+    pub(in super::super) const TYPE: &str = "type";
+    pub(in super::super) const USER: &str = "user";
+    pub(in super::super) const VALUE: &str = "value";
+    pub(in super::super) const VOID: &str = "void";
+    pub(in super::super) const WINDOW_OFFSETS: &str = "window_offsets";
+}
+
+/// An attribute's value from a Rust one.
+pub(super) fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+/// See [`text`].
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// See [`text`].
+pub(super) fn flag(value: bool) -> AttributeValue {
+    AttributeValue::Bool(value)
+}
+
+/// See [`text`].
+pub(super) fn bytes(value: &Bytes) -> AttributeValue {
+    AttributeValue::B(Blob::new(value.as_ref()))
+}
+
+/// Takes the attributes of one row out of it.
+#[derive(Debug)]
+pub(super) struct Fields {
+    table: &'static str,
+    item: Item,
+}
+
+// === impl Fields ===
+
+impl Fields {
+    /// A row of a table, whose name is for messages.
+    pub(super) fn of(table: &'static str, item: Item) -> Self {
+        Self { table, item }
+    }
+
+    fn wrong(&self, attribute: &str, why: impl std::fmt::Display) -> StoreError {
+        StoreError::Corrupt(format!(
+            "table {}, attribute {attribute}: {why}",
+            self.table
+        ))
+    }
+
+    fn taken<T>(
+        &mut self,
+        attribute: &str,
+        read: impl FnOnce(AttributeValue) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        match self.item.remove(attribute) {
+            None | Some(AttributeValue::Null(_)) => Ok(None),
+            Some(value) => match read(value) {
+                Some(value) => Ok(Some(value)),
+                None => Err(self.wrong(attribute, "not of the type it must be")),
+            },
+        }
+    }
+
+    /// Turns an absent attribute into an error.
+    pub(super) fn required<T>(&self, attribute: &str, value: Option<T>) -> Result<T, StoreError> {
+        value.ok_or_else(|| self.wrong(attribute, "missing"))
+    }
+
+    /// A text that may be absent.
+    pub(super) fn text(&mut self, attribute: &str) -> Result<Option<String>, StoreError> {
+        self.taken(attribute, |value| match value {
+            AttributeValue::S(text) => Some(text),
+            _ => None,
+        })
+    }
+
+    /// A text that must be there and be something more special.
+    pub(super) fn parsed<T>(
+        &mut self,
+        attribute: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let text = self.text(attribute)?;
+        let text = self.required(attribute, text)?;
+        parse(&text).ok_or_else(|| self.wrong(attribute, format_args!("unexpected text {text:?}")))
+    }
+
+    /// A whole number that may be absent.
+    pub(super) fn number<N: std::str::FromStr>(
+        &mut self,
+        attribute: &str,
+    ) -> Result<Option<N>, StoreError> {
+        self.taken(attribute, |value| match value {
+            AttributeValue::N(digits) => digits.parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// A whole number that must be there.
+    pub(super) fn the_number<N: std::str::FromStr>(
+        &mut self,
+        attribute: &str,
+    ) -> Result<N, StoreError> {
+        let number = self.number(attribute)?;
+        self.required(attribute, number)
+    }
+
+    /// A flag; absent means no.
+    pub(super) fn flag(&mut self, attribute: &str) -> Result<bool, StoreError> {
+        let flag = self.taken(attribute, |value| match value {
+            AttributeValue::Bool(flag) => Some(flag),
+            _ => None,
+        })?;
+        Ok(flag.unwrap_or(false))
+    }
+
+    /// Bytes that must be there.
+    pub(super) fn the_bytes(&mut self, attribute: &str) -> Result<Bytes, StoreError> {
+        let bytes = self.taken(attribute, |value| match value {
+            AttributeValue::B(blob) => Some(Bytes::from(blob.into_inner())),
+            _ => None,
+        })?;
+        self.required(attribute, bytes)
+    }
+}
+
+/// An update of one row. Attribute names are always given apart, as many of ours are reserved words.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    names: HashMap<String, String>,
+    values: Item,
+    sets: Vec<String>,
+    removes: Vec<String>,
+    condition: Option<String>,
+}
+
+/// The parts of an update, as requests want them.
+pub(super) struct ChangeParts {
+    pub(super) expression: String,
+    pub(super) condition: Option<String>,
+    pub(super) names: HashMap<String, String>,
+    pub(super) values: Item,
+}
+
+// === impl Change ===
+
+impl Change {
+    fn name(&mut self, attribute: &str) {
+        self.names
+            .insert(format!("#{attribute}"), attribute.to_owned());
+    }
+
+    fn value(&mut self, attribute: &str, value: AttributeValue) {
+        self.name(attribute);
+        self.values.insert(format!(":{attribute}"), value);
+    }
+
+    /// Gives an attribute a value.
+    pub(super) fn set(mut self, attribute: &str, value: AttributeValue) -> Self {
+        self.value(attribute, value);
+        self.sets.push(format!("#{attribute} = :{attribute}"));
+        self
+    }
+
+    /// Gives many attributes their values.
+    pub(super) fn set_all<'a>(
+        self,
+        attributes: impl IntoIterator<Item = (&'a str, AttributeValue)>,
+    ) -> Self {
+        attributes
+            .into_iter()
+            .fold(self, |change, (name, value)| change.set(name, value))
+    }
+
+    /// Takes an attribute away.
+    pub(super) fn remove(mut self, attribute: &str) -> Self {
+        self.name(attribute);
+        self.removes.push(format!("#{attribute}"));
+        self
+    }
+
+    /// Only if the row has no such attribute or a smaller one than is set.
+    pub(super) fn if_forward(mut self, attribute: &str) -> Self {
+        self.condition = Some(format!(
+            "attribute_not_exists(#{attribute}) OR #{attribute} < :{attribute}"
+        ));
+        self
+    }
+
+    /// Only if the row has no position or an earlier one than is set.
+    pub(super) fn if_position_forward(mut self) -> Self {
+        let (generation, offset) = (name::GENERATION, name::OFFSET);
+        self.condition = Some(format!(
+            "attribute_not_exists(#{generation}) OR #{generation} < :{generation} \
+             OR (#{generation} = :{generation} AND #{offset} < :{offset})"
+        ));
+        self
+    }
+
+    /// Only if there is no row with this attribute yet.
+    pub(super) fn if_absent(mut self, attribute: &str) -> Self {
+        self.name(attribute);
+        self.condition = Some(format!("attribute_not_exists(#{attribute})"));
+        self
+    }
+
+    /// Only if the row has this attribute.
+    pub(super) fn if_exists(mut self, attribute: &str) -> Self {
+        self.name(attribute);
+        self.condition = Some(format!("attribute_exists(#{attribute})"));
+        self
+    }
+
+    /// The update, ready to be sent. Sets at least one attribute.
+    pub(super) fn parts(self) -> ChangeParts {
+        let mut expression = format!("SET {}", self.sets.join(", "));
+        if !self.removes.is_empty() {
+            expression.push_str(" REMOVE ");
+            expression.push_str(&self.removes.join(", "));
+        }
+        ChangeParts {
+            expression,
+            condition: self.condition,
+            names: self.names,
+            values: self.values,
+        }
+    }
+}

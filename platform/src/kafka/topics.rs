@@ -1,0 +1,316 @@
+//! Making the topics, and holding them to what was recorded when they were made.
+
+use std::{future::Future, time::Duration};
+
+use rdkafka::{
+    admin::{
+        AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+    },
+    client::DefaultClientContext,
+    error::RDKafkaErrorCode,
+};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::KafkaConfig;
+
+/// How long one request to the brokers may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new topic's partitions may take to get their leaders.
+const LEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often they are asked for meanwhile.
+const LEADERS_POLL: Duration = Duration::from_millis(50);
+
+/// A topic as it is to be made. Fixed for its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partition_count: u32,
+    /// Copies of each partition.
+    pub replication: u16,
+    /// Copies that must have a record before it is acknowledged.
+    pub min_insync: u16,
+    /// How long records are kept.
+    pub retention: Duration,
+}
+
+/// What creating did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// The topic is new.
+    Created,
+    /// It was there; nothing was changed.
+    Existed,
+}
+
+/// A topic as the brokers describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// How many partitions.
+    pub partition_count: u32,
+    /// Copies of each partition.
+    pub replication: u16,
+    /// Whether records carry the broker's append time, as the numbering asks.
+    pub log_append_time: bool,
+    /// How long records are kept, in milliseconds; -1 is for ever.
+    pub retention_ms: i64,
+}
+
+/// Why a topic can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TopicError {
+    /// It does not exist.
+    #[error("topic {0} does not exist; `roomlog topics create` makes it")]
+    Missing(String),
+    /// Its partition count is not what was recorded when it was made.
+    #[error(
+        "topic {topic} has {found} partitions, recorded at its creation were {recorded}; more partitions need a new topic"
+    )]
+    PartitionCount {
+        /// Its name.
+        topic: String,
+        /// As recorded.
+        recorded: u32,
+        /// As the brokers say.
+        found: u32,
+    },
+    /// Records carry their producer's clock instead of the broker's.
+    #[error("topic {0} does not use LogAppendTime, on which finding retries depends")]
+    NotAppendTime(String),
+    /// A broker does not do what was asked.
+    #[error("topic {topic} was refused: {reason}")]
+    Refused {
+        /// Its name.
+        topic: String,
+        /// What the broker said.
+        reason: String,
+    },
+    /// A setting the client does not take.
+    #[error("kafka setting refused: {0}")]
+    Setting(String),
+    /// No broker answered in time.
+    #[error("kafka did not answer: {0}")]
+    Unavailable(String),
+}
+
+type Admin = AdminClient<DefaultClientContext>;
+
+/// Makes those that don't exist, and waits until every partition has a leader. The answers are in the order of `topics`.
+///
+/// # Errors
+/// When a topic is refused or the brokers don't answer; topics before it may have been made.
+pub async fn create(
+    config: &KafkaConfig,
+    topics: &[TopicSpec],
+) -> Result<Vec<Creation>, TopicError> {
+    let admin = admin(config)?;
+    let mut creations = Vec::with_capacity(topics.len());
+    for topic in topics {
+        creations.push(create_one(&admin, topic).await?);
+    }
+    for topic in topics {
+        has_leaders(config, topic).await?;
+    }
+    Ok(creations)
+}
+
+/// Asks the brokers about a topic.
+///
+/// # Errors
+/// When it does not exist or the brokers don't answer.
+pub async fn describe(config: &KafkaConfig, topic: &str) -> Result<Described, TopicError> {
+    let partitions = partitions(config, topic).await?;
+    let resource = ResourceSpecifier::Topic(topic);
+    let admin = admin(config)?;
+    let answers = in_time(admin.describe_configs([&resource], &options())).await?;
+    let settings = match answers.into_iter().next() {
+        Some(Ok(settings)) => settings,
+        Some(Err(code)) => return Err(refused(topic, code)),
+        None => return Err(TopicError::Unavailable("an empty answer".into())),
+    };
+    Ok(Described {
+        partition_count: partitions.count,
+        replication: partitions.replication,
+        log_append_time: setting(&settings, "message.timestamp.type") == Some("LogAppendTime"),
+        retention_ms: setting(&settings, "retention.ms")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(-1),
+    })
+}
+
+/// Refuses a topic that is not what was recorded when it was made.
+///
+/// # Errors
+/// When it differs, does not exist or the brokers don't answer.
+pub async fn check(
+    config: &KafkaConfig,
+    topic: &str,
+    recorded_partition_count: u32,
+) -> Result<Described, TopicError> {
+    let described = describe(config, topic).await?;
+    verdict(topic, recorded_partition_count, described)
+}
+
+fn verdict(topic: &str, recorded: u32, described: Described) -> Result<Described, TopicError> {
+    if described.partition_count != recorded {
+        return Err(TopicError::PartitionCount {
+            topic: topic.to_owned(),
+            recorded,
+            found: described.partition_count,
+        });
+    }
+    if !described.log_append_time {
+        return Err(TopicError::NotAppendTime(topic.to_owned()));
+    }
+    Ok(described)
+}
+
+fn admin(config: &KafkaConfig) -> Result<Admin, TopicError> {
+    let client = config.client(&[]);
+    client
+        .create()
+        .map_err(|error| TopicError::Setting(error.to_string()))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .operation_timeout(Some(REQUEST_TIMEOUT))
+}
+
+/// The client bounds its requests itself, but not the wait for a first broker.
+async fn in_time<T>(
+    request: impl Future<Output = rdkafka::error::KafkaResult<T>>,
+) -> Result<T, TopicError> {
+    match tokio::time::timeout(REQUEST_TIMEOUT + Duration::from_secs(1), request).await {
+        Ok(answer) => answer.map_err(|error| TopicError::Unavailable(error.to_string())),
+        Err(_) => Err(TopicError::Unavailable("no broker could be reached".into())),
+    }
+}
+
+fn refused(topic: &str, code: RDKafkaErrorCode) -> TopicError {
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition => TopicError::Missing(topic.to_owned()),
+        _ => TopicError::Refused {
+            topic: topic.to_owned(),
+            reason: code.to_string(),
+        },
+    }
+}
+
+async fn create_one(admin: &Admin, topic: &TopicSpec) -> Result<Creation, TopicError> {
+    let (min_insync, retention_ms) = (
+        topic.min_insync.to_string(),
+        topic.retention.as_millis().to_string(),
+    );
+    let count = i32::try_from(topic.partition_count).unwrap_or(i32::MAX);
+    let new = NewTopic::new(
+        &topic.name,
+        count,
+        TopicReplication::Fixed(i32::from(topic.replication)),
+    )
+    .set("min.insync.replicas", &min_insync)
+    // A replica that missed acknowledged records never becomes the leader.
+    .set("unclean.leader.election.enable", "false")
+    // The window of retries is measured by the broker's clock, and that must not run ahead of retention.
+    .set("message.timestamp.type", "LogAppendTime")
+    .set("cleanup.policy", "delete")
+    .set("retention.ms", &retention_ms)
+    .set("retention.bytes", "-1");
+    let answers = in_time(admin.create_topics([&new], &options())).await?;
+    match answers.into_iter().next() {
+        Some(Ok(_)) => Ok(Creation::Created),
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Creation::Existed),
+        Some(Err((_, code))) => Err(refused(&topic.name, code)),
+        None => Err(TopicError::Unavailable("an empty answer".into())),
+    }
+}
+
+/// What the brokers' metadata say of a topic's partitions.
+struct Partitions {
+    count: u32,
+    replication: u16,
+    all_led: bool,
+}
+
+async fn partitions(config: &KafkaConfig, topic: &str) -> Result<Partitions, TopicError> {
+    let admin = admin(config)?;
+    let name = topic.to_owned();
+    let answer = tokio::task::spawn_blocking(move || {
+        let metadata = admin.inner().fetch_metadata(Some(&name), REQUEST_TIMEOUT)?;
+        let topic = metadata.topics().first();
+        let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
+        Ok(Partitions {
+            count: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+            replication: partitions.first().map_or(0, |first| {
+                u16::try_from(first.replicas().len()).unwrap_or(u16::MAX)
+            }),
+            all_led: partitions.iter().all(|partition| partition.leader() >= 0),
+        })
+    });
+    let answer: rdkafka::error::KafkaResult<Partitions> = answer
+        .await
+        .map_err(|error| TopicError::Unavailable(error.to_string()))?;
+    let partitions = answer.map_err(|error| TopicError::Unavailable(error.to_string()))?;
+    if partitions.count == 0 {
+        return Err(TopicError::Missing(topic.to_owned()));
+    }
+    Ok(partitions)
+}
+
+/// Waits until the topic can be written to.
+async fn has_leaders(config: &KafkaConfig, topic: &TopicSpec) -> Result<(), TopicError> {
+    let deadline = Instant::now() + LEADERS_WAIT_MAX;
+    loop {
+        match partitions(config, &topic.name).await {
+            Ok(partitions) if partitions.all_led => return Ok(()),
+            Ok(_) | Err(TopicError::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() >= deadline {
+            let waited = format!("{} has partitions without a leader", topic.name);
+            return Err(TopicError::Unavailable(waited));
+        }
+        tokio::time::sleep(LEADERS_POLL).await;
+    }
+}
+
+fn setting<'a>(settings: &'a ConfigResource, name: &str) -> Option<&'a str> {
+    let entry = settings.entries.iter().find(|entry| entry.name == name)?;
+    entry.value.as_deref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_must_be_what_was_recorded() {
+        let described = Described {
+            partition_count: 12,
+            replication: 3,
+            log_append_time: true,
+            retention_ms: -1,
+        };
+        assert!(verdict("t", 12, described.clone()).is_ok());
+        let grown = verdict("t", 8, described.clone());
+        assert!(matches!(
+            grown,
+            Err(TopicError::PartitionCount {
+                recorded: 8,
+                found: 12,
+                ..
+            })
+        ));
+        let create_time = Described {
+            log_append_time: false,
+            ..described
+        };
+        assert_eq!(
+            verdict("t", 12, create_time),
+            Err(TopicError::NotAppendTime("t".into()))
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! A gateway's side: a link to every fanout instance, and questions to the owners of a room.
+
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use roomlog_core::ids::{RoomKey, Seq};
+use tokio::sync::mpsc;
+
+use super::{
+    EncodedEvent, LinkError, LinkEvent, LinkId, RoomHead, RoomInterest, Targets,
+    connection::Connection, proto, registry::Registry,
+};
+use crate::{shutdown::Shutdown, stored_event::StoredEvent};
+
+/// How often names are resolved again: a new instance serves within this time.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Events of all links that wait for the gateway. When full, links are not read: the flow control of HTTP/2 then fills
+/// the fanout's queue for this gateway, which turns events into heads.
+const LINK_EVENTS_MAX: usize = 256;
+
+/// How long an owner may take to answer from memory. It has no I/O to do, so more means it is stuck.
+const EVENTS_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long a fresh head may take: the owner's own bound of 1 s, and the way there and back.
+const HEAD_DEADLINE: Duration = Duration::from_millis(1_250);
+
+/// The links of one gateway; a clone is the same set.
+#[derive(Clone)]
+pub struct Links {
+    registry: Arc<Registry>,
+}
+
+// === impl Links ===
+
+impl Links {
+    /// Begins linking to every instance the targets stand for, until the shutdown.
+    ///
+    /// Events of one link come in order: `Up`, then `Owned` and `Forward`, then `Down`. Links that are lost are made
+    /// again by themselves.
+    pub fn start(
+        targets: Targets,
+        gateway: &str,
+        shutdown: &Shutdown,
+    ) -> (Self, mpsc::Receiver<LinkEvent>) {
+        let registry = Arc::<Registry>::default();
+        let (events, received) = mpsc::channel(LINK_EVENTS_MAX);
+        let links = Self {
+            registry: Arc::clone(&registry),
+        };
+        shutdown.spawn(find(
+            targets,
+            gateway.into(),
+            registry,
+            events,
+            shutdown.clone(),
+        ));
+        (links, received)
+    }
+
+    /// Declares interest on a link; what was declared before stands for the rooms not named. Never waits: only the
+    /// latest wish per room is kept until it is sent. On a link that is down it does nothing.
+    pub fn set_interest(&self, link: LinkId, interest: impl IntoIterator<Item = RoomInterest>) {
+        if let Some(pending) = self.registry.interest(link) {
+            pending.declare(interest);
+        }
+    }
+
+    /// The links whose fanouts own a room's partition at present.
+    pub fn owners(&self, key: &RoomKey) -> Vec<LinkId> {
+        self.registry
+            .owners(key)
+            .into_iter()
+            .map(|(link, _)| link)
+            .collect()
+    }
+
+    /// Recent events of a room from an owner's memory: dense and beginning exactly at the start of the range, possibly
+    /// ending before its end; empty where no owner has the first one any more.
+    ///
+    /// # Errors
+    /// When no owner could be asked.
+    pub async fn events(
+        &self,
+        key: &RoomKey,
+        range: RangeInclusive<Seq>,
+    ) -> Result<Vec<StoredEvent>, LinkError> {
+        let mut failed = LinkError::NoOwner;
+        let mut answered = false;
+        for (_, mut client) in self.registry.owners(key) {
+            let request = proto::EventsRequest {
+                room: key.as_str().to_owned(),
+                from: range.start().0,
+                to: range.end().0,
+            };
+            match tokio::time::timeout(EVENTS_DEADLINE, client.events(request)).await {
+                Ok(Ok(reply)) => {
+                    let events = dense(key, *range.start(), &reply.into_inner());
+                    if !events.is_empty() {
+                        return Ok(events);
+                    }
+                    answered = true;
+                }
+                Ok(Err(status)) => failed = LinkError::Unavailable(status.message().to_owned()),
+                Err(_) => failed = LinkError::Unavailable("timed out".into()),
+            }
+        }
+        if answered { Ok(vec![]) } else { Err(failed) }
+    }
+
+    /// A room's head as of now: an owner answers once it has passed the end its partition had at the request. All
+    /// owners are asked at once and the first answer wins, as each is enough.
+    ///
+    /// # Errors
+    /// When no owner could answer in time.
+    pub async fn head(&self, key: &RoomKey) -> Result<RoomHead, LinkError> {
+        let owners = self.registry.owners(key);
+        let mut answers: FuturesUnordered<_> = owners
+            .into_iter()
+            .map(|(_, client)| fresh_head(client, key))
+            .collect();
+        let mut failed = LinkError::NoOwner;
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(head) => return Ok(head),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+async fn fresh_head(
+    mut client: proto::link_client::LinkClient<tonic::transport::Channel>,
+    key: &RoomKey,
+) -> Result<RoomHead, LinkError> {
+    let request = proto::HeadRequest {
+        room: key.as_str().to_owned(),
+    };
+    match tokio::time::timeout(HEAD_DEADLINE, client.head(request)).await {
+        Ok(Ok(reply)) => RoomHead::try_from(reply.into_inner())
+            .map_err(|error| LinkError::Unavailable(error.to_string())),
+        Ok(Err(status)) => Err(LinkError::Unavailable(status.message().to_owned())),
+        Err(_) => Err(LinkError::Unavailable("timed out".into())),
+    }
+}
+
+/// The part of a reply that is this room's, dense and from the seq asked for: nothing else is ever used.
+fn dense(key: &RoomKey, from: Seq, reply: &proto::EventsReply) -> Vec<StoredEvent> {
+    let decoded = reply
+        .events
+        .iter()
+        .map_while(|record| EncodedEvent::decode(record).ok());
+    (from.0..)
+        .zip(decoded)
+        .take_while(|(seq, event)| event.seq.0 == *seq && event.key == *key)
+        .map(|(_, event)| event)
+        .collect()
+}
+
+/// Finds instances and starts a connection to each new address.
+async fn find(
+    targets: Targets,
+    gateway: Arc<str>,
+    registry: Arc<Registry>,
+    events: mpsc::Sender<LinkEvent>,
+    shutdown: Shutdown,
+) {
+    loop {
+        let found = targets.resolve().await;
+        // Finding nothing is more likely a failure of the name service than the end of all fanouts.
+        if !found.is_empty() {
+            for address in registry.want(found) {
+                let connection = Connection {
+                    address,
+                    gateway: Arc::clone(&gateway),
+                    registry: Arc::clone(&registry),
+                    events: events.clone(),
+                    shutdown: shutdown.clone(),
+                };
+                shutdown.spawn(connection.run());
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RESOLVE_INTERVAL) => {}
+            () = shutdown.begun() => return,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One address of a fanout: connect, attach, pass on what comes, and try again when it ends.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    EncodedEvent, Identity, LinkEvent, LinkId, MESSAGE_BYTES_MAX, RoomHead, WireError,
+    proto::{self, from_fanout, from_gateway, link_client::LinkClient},
+    registry::{PendingInterest, Registry},
+    server::{PING_INTERVAL, PING_TIMEOUT, WINDOW_BYTES},
+};
+use crate::{backoff::Backoff, shutdown::Shutdown};
+
+/// How long a connection and the first answer on it may take. Instances are near; longer means there is none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Waits between attempts: short at first, as a restarted instance is back in a moment; never a storm.
+const RETRY_FLOOR: Duration = Duration::from_millis(50);
+/// The longest wait: a new instance at a known address is found within it.
+const RETRY_CEILING: Duration = Duration::from_secs(2);
+
+/// Rooms in one declaration: about 100 KiB, so that a gateway with many rooms does not stall the stream with one message.
+const INTEREST_ROOMS_MAX: usize = 2_000;
+
+/// Messages that wait to be sent to the fanout; when full, interest waits where only the latest per room is kept.
+const OUTBOUND_MESSAGES_MAX: usize = 2;
+
+/// One address, for as long as it is wanted.
+pub(super) struct Connection {
+    pub(super) address: SocketAddr,
+    pub(super) gateway: Arc<str>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) events: mpsc::Sender<LinkEvent>,
+    pub(super) shutdown: Shutdown,
+}
+
+/// Why a link ended or was not made.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error("no connection: {0}")]
+    Connect(#[from] tonic::transport::Error),
+    #[error("the call ended: {}: {}", .0.code(), .0.message())]
+    Call(#[from] tonic::Status),
+    #[error("timed out")]
+    Timeout,
+    #[error("no welcome came first")]
+    NoWelcome,
+    #[error("the same instance is linked by another address")]
+    Known,
+    #[error("the fanout closed the stream")]
+    Closed,
+    #[error("the fanout can't be understood: {0}")]
+    Wire(#[from] WireError),
+    #[error("this gateway is stopping")]
+    Stopping,
+}
+
+/// What a link waits for.
+enum Event {
+    Received(Result<Option<proto::FromFanout>, tonic::Status>),
+    InterestChanged,
+    MaySend(Option<mpsc::OwnedPermit<proto::FromGateway>>),
+    Stop,
+}
+
+/// A stream whose Hello was answered.
+struct Attached {
+    fanout: Identity,
+    client: LinkClient<Channel>,
+    outbound: mpsc::Sender<proto::FromGateway>,
+    inbound: Streaming<proto::FromFanout>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(super) async fn run(self) {
+        let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
+        while self.registry.wants(self.address) && !self.shutdown.has_begun() {
+            let attached = tokio::select! {
+                attached = self.attach() => attached,
+                () = self.shutdown.begun() => return,
+            };
+            let ended = match attached {
+                Ok(attached) => {
+                    backoff.reset();
+                    self.serve(attached).await
+                }
+                Err(ended) => ended,
+            };
+            tracing::info!(address = %self.address, %ended, "no link to a fanout");
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.shutdown.begun() => return,
+            }
+        }
+    }
+
+    async fn attach(&self) -> Result<Attached, Ended> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .tcp_nodelay(true);
+        let mut client = LinkClient::new(endpoint.connect().await?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES_MAX);
+        let hello = proto::Hello {
+            gateway: self.gateway.to_string(),
+        };
+        let hello = proto::FromGateway {
+            kind: Some(from_gateway::Kind::Hello(hello)),
+        };
+        outbound.send(hello).await.map_err(|_| Ended::Closed)?;
+        let greeted = async {
+            let mut inbound = client
+                .attach(ReceiverStream::new(messages))
+                .await?
+                .into_inner();
+            let first = inbound.message().await?;
+            Ok::<_, Ended>((inbound, first))
+        };
+        let (inbound, first) = tokio::time::timeout(CONNECT_TIMEOUT, greeted)
+            .await
+            .map_err(|_| Ended::Timeout)??;
+        let Some(from_fanout::Kind::Welcome(welcome)) = first.and_then(|first| first.kind) else {
+            return Err(Ended::NoWelcome);
+        };
+        let fanout = Identity {
+            instance: welcome.instance.into(),
+            group: welcome.group.into(),
+            epoch: welcome.epoch.into(),
+            partition_count: welcome.partition_count.max(1),
+        };
+        Ok(Attached {
+            fanout,
+            client,
+            outbound,
+            inbound,
+        })
+    }
+
+    /// Serves a link until it ends; `Up` and `Down` enclose everything else it says.
+    async fn serve(&self, attached: Attached) -> Ended {
+        let Attached {
+            fanout,
+            client,
+            outbound,
+            inbound,
+        } = attached;
+        let Some((link, interest)) = self.registry.up(fanout.clone(), client) else {
+            return Ended::Known;
+        };
+        let ended = match self.events.send(LinkEvent::Up { link, fanout }).await {
+            Ok(()) => self.pass_on(link, &interest, outbound, inbound).await,
+            Err(_) => Ended::Stopping,
+        };
+        self.registry.down(link);
+        // The receiver is gone only when the gateway stops, and then nobody needs to know.
+        let _ = self.events.send(LinkEvent::Down { link }).await;
+        ended
+    }
+
+    async fn pass_on(
+        &self,
+        link: LinkId,
+        interest: &PendingInterest,
+        outbound: mpsc::Sender<proto::FromGateway>,
+        mut inbound: Streaming<proto::FromFanout>,
+    ) -> Ended {
+        loop {
+            let event = tokio::select! {
+                received = inbound.message() => Event::Received(received),
+                permit = outbound.clone().reserve_owned(), if !interest.is_empty() => Event::MaySend(permit.ok()),
+                () = interest.changed.notified() => Event::InterestChanged,
+                () = self.shutdown.begun() => Event::Stop,
+            };
+            match event {
+                Event::Received(Ok(Some(message))) => match self.heard(link, message) {
+                    Ok(None) => {}
+                    Ok(Some(event)) => {
+                        if self.events.send(event).await.is_err() {
+                            return Ended::Stopping;
+                        }
+                    }
+                    Err(error) => return Ended::Wire(error),
+                },
+                Event::Received(Ok(None)) | Event::MaySend(None) => return Ended::Closed,
+                Event::Received(Err(status)) => return Ended::Call(status),
+                Event::InterestChanged => {}
+                Event::MaySend(Some(permit)) => {
+                    let rooms = interest
+                        .take(INTEREST_ROOMS_MAX)
+                        .into_iter()
+                        .map(Into::into)
+                        .collect();
+                    let change = from_gateway::Kind::Interest(proto::InterestChange { rooms });
+                    permit.send(proto::FromGateway { kind: Some(change) });
+                }
+                Event::Stop => return Ended::Stopping,
+            }
+        }
+    }
+
+    /// What a message means. Kinds of messages this version does not know are passed over.
+    fn heard(
+        &self,
+        link: LinkId,
+        message: proto::FromFanout,
+    ) -> Result<Option<LinkEvent>, WireError> {
+        Ok(match message.kind {
+            None | Some(from_fanout::Kind::Welcome(_)) => None,
+            Some(from_fanout::Kind::Owned(owned)) => {
+                let gained = self.registry.owned(link, &owned.partitions);
+                let partitions = owned.partitions;
+                Some(LinkEvent::Owned {
+                    link,
+                    partitions,
+                    gained,
+                })
+            }
+            Some(from_fanout::Kind::Forward(forward)) => {
+                let events = forward
+                    .events
+                    .iter()
+                    .map(|record| EncodedEvent::decode(record));
+                let heads = forward.heads.into_iter().map(RoomHead::try_from);
+                Some(LinkEvent::Forward {
+                    link,
+                    events: events.collect::<Result<_, _>>()?,
+                    heads: heads.collect::<Result<_, _>>()?,
+                })
+            }
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! Exit codes, after sysexits.h: 0 done, 64 wrong usage or configuration, 1 anything else.
+
+use std::process::ExitCode;
+
+use roomlog_platform::config::ConfigError;
+
+/// `EX_USAGE`.
+const WRONG_USAGE: u8 = 64;
+
+/// The command line is wrong.
+pub(crate) fn usage() -> ExitCode {
+    ExitCode::from(WRONG_USAGE)
+}
+
+/// Says on stderr what went wrong and chooses the code.
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("roomlog: {error:#}");
+    if error.chain().any(|cause| cause.is::<ConfigError>()) {
+        usage()
+    } else {
+        ExitCode::FAILURE
+    }
+}

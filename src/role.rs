@@ -1,0 +1,69 @@
+//! Runs one service as a process: telemetry, admin listener, the READY line, and an orderly stop.
+
+use anyhow::Context as _;
+use roomlog_platform::{
+    admin::Admin, config::Config, readiness::Readiness, shutdown::Shutdown, telemetry::Telemetry,
+};
+
+/// The services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Client connections and REST.
+    Gateway,
+    /// Numbering and forwarding.
+    Fanout,
+    /// DynamoDB behind.
+    Persister,
+}
+
+// === impl Role ===
+
+impl Role {
+    fn service_name(self) -> &'static str {
+        match self {
+            Self::Gateway => "roomlog-gateway",
+            Self::Fanout => "roomlog-fanout",
+            Self::Persister => "roomlog-persister",
+        }
+    }
+
+    /// Runs the service until shutdown has begun and what it began is finished.
+    pub(crate) async fn serve(
+        self,
+        config: &Config,
+        readiness: &Readiness,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Gateway => roomlog_gateway::run(config, readiness, shutdown)
+                .await
+                .context("the gateway stopped"),
+            Self::Fanout => roomlog_fanout::run(config, readiness, shutdown)
+                .await
+                .context("the fanout stopped"),
+            Self::Persister => roomlog_persister::run(config, readiness, shutdown)
+                .await
+                .context("the persister stopped"),
+        }
+    }
+}
+
+/// Runs a service as this process.
+pub(crate) async fn run(role: Role, config: &Config) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(role.service_name(), &config.process)?;
+    let shutdown = Shutdown::on_signal()?;
+    let readiness = Readiness::default();
+    let listen = config.process.admin_listen.0;
+    Admin::new(readiness.clone(), telemetry.metrics.clone())
+        .serve(listen, &shutdown)
+        .await
+        .with_context(|| format!("ROOMLOG_ADMIN_LISTEN: {listen} can't be listened on"))?;
+    tokio::spawn(announce(readiness.clone()));
+    role.serve(config, &readiness, &shutdown).await
+}
+
+/// Prints the one READY line that starters wait for.
+async fn announce(readiness: Readiness) {
+    readiness.ready().await;
+    println!("READY {}", serde_json::json!(readiness.addresses()));
+}

@@ -1,0 +1,106 @@
+//! `roomlog topics`: make the topics and record what is fixed about them, or say how they are.
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use roomlog_platform::{
+    config::{Config, Topics},
+    dynamo::{Store, TopicRow},
+    kafka::{
+        DEAD_LETTERS_TOPIC, EVENTS_TOPIC, KafkaConfig, READS_TOPIC,
+        topics::{self, Creation, TopicSpec},
+    },
+};
+use serde_json::json;
+
+/// Dead letters wait this long for somebody to look at them: 30 days.
+const DEAD_LETTERS_RETENTION: std::time::Duration =
+    std::time::Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A topic's first generation; an operator raises it when the topic is recreated or succeeded.
+const FIRST_GENERATION: u32 = 1;
+
+/// Options of `roomlog topics`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make the topics that are missing, and record their partition count and duplicate window for good.
+    Create,
+    /// Say how the brokers describe the topics.
+    Describe,
+}
+
+pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()> {
+    match options.action {
+        Action::Create => {
+            for (topic, creation) in ensure(config).await? {
+                println!(
+                    "{}",
+                    json!({"topic": topic, "created": creation == Creation::Created})
+                );
+            }
+        }
+        Action::Describe => {
+            let kafka = KafkaConfig::from(&config.kafka);
+            for topic in [EVENTS_TOPIC, READS_TOPIC, DEAD_LETTERS_TOPIC] {
+                let found = topics::describe(&kafka, topic).await?;
+                println!(
+                    "{}",
+                    json!({
+                        "topic": topic,
+                        "partitions": found.partition_count,
+                        "replication": found.replication,
+                        "retention_ms": found.retention_ms,
+                        "log_append_time": found.log_append_time,
+                    })
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The topics are there and recorded.
+pub(crate) async fn ensure(config: &Config) -> anyhow::Result<Vec<(String, Creation)>> {
+    let kafka = KafkaConfig::from(&config.kafka);
+    let wanted = specs(&config.topics);
+    let made = topics::create(&kafka, &wanted)
+        .await
+        .context("the topics can't be made")?;
+    let store = Store::connect(&config.dynamodb).await;
+    for spec in wanted.iter().filter(|spec| spec.name != DEAD_LETTERS_TOPIC) {
+        // What the brokers have is recorded, not what is configured: the topic may have been there before.
+        let found = topics::describe(&kafka, &spec.name).await?;
+        let row = TopicRow {
+            topic: spec.name.clone(),
+            partition_count: found.partition_count,
+            window_offsets: config.topics.window_offsets.into(),
+            generation: FIRST_GENERATION,
+        };
+        let recorded = store
+            .create_topic(&row)
+            .await
+            .context("the topic can't be recorded")?;
+        topics::check(&kafka, &spec.name, recorded.partition_count).await?;
+    }
+    Ok(wanted.into_iter().map(|spec| spec.name).zip(made).collect())
+}
+
+fn specs(topics: &Topics) -> Vec<TopicSpec> {
+    let spec = |name: &str, retention| TopicSpec {
+        name: name.to_owned(),
+        partition_count: topics.partitions,
+        replication: topics.replication,
+        min_insync: topics.min_insync,
+        retention,
+    };
+    vec![
+        spec(EVENTS_TOPIC, topics.retention.0),
+        spec(READS_TOPIC, topics.retention.0),
+        spec(DEAD_LETTERS_TOPIC, DEAD_LETTERS_RETENTION),
+    ]
+}

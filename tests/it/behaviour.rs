@@ -1,0 +1,10 @@
+//! What a client can rely on, the same on every stack.
+
+mod connect;
+mod limits;
+mod refusal;
+mod rest;
+mod send;
+mod subscribe;
+mod tools;
+mod transaction;

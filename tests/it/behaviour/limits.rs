@@ -1,0 +1,124 @@
+//! The bounds of a frame and of a connection: exactly at the bound is fine, one more is not.
+
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::{Frame, StompClient, System, stomp::Door};
+
+const FRAME_BODY_MAX: usize = 64 * 1024;
+const HEADERS_MAX: usize = 64;
+const HEADER_LINE_MAX: usize = 8 * 1024;
+const TEXT_MAX: usize = 16 * 1024;
+const SUBSCRIPTIONS_MAX: usize = 256;
+const MESSAGE_MAX: usize = 128 * 1024;
+
+/// Sends what is too large; the connection ends with the code for it.
+async fn ends_as_too_large(mut client: StompClient, message: Message) {
+    client.send_message(message).await;
+    let (error, code) = client.error().await;
+    assert_eq!(
+        (error.header("code"), code),
+        ("frame-too-large", Some(1009)),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_text_may_be_as_long_as_the_limit_says() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let (mut client, _) = alice.watches(&room).await;
+    let text = "x".repeat(TEXT_MAX);
+    client.request(Frame::send(&room, &text)).await;
+    assert_eq!(client.message(&room).await.json()["text"], text);
+}
+
+#[tokio::test]
+async fn a_frame_beyond_a_limit_ends_the_connection() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let frame = Frame::new("SEND").with("destination", "/app/rooms/any");
+    let mut many_headers = frame.clone();
+    for index in 0..HEADERS_MAX {
+        many_headers = many_headers.with(&format!("h{index}"), "x");
+    }
+    let too_large = [
+        frame.clone().body(vec![b'x'; FRAME_BODY_MAX + 1]),
+        frame.clone().with("long", "x".repeat(HEADER_LINE_MAX)),
+        many_headers,
+        // It is refused by what it announces, before anything of it is there.
+        frame
+            .clone()
+            .with("content-length", FRAME_BODY_MAX + 1)
+            .body("x"),
+    ];
+    for frame in too_large {
+        let bytes = String::from_utf8(frame.encode()).expect("text");
+        ends_as_too_large(alice.connects().await, Message::text(bytes)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_endless_frame_ends_the_connection_before_it_ends() {
+    let system = System::shared().await;
+    let mut client = system.user("alice").connects().await;
+    client
+        .send_message(Message::text("SEND\ndestination:/app/rooms/any\n\n"))
+        .await;
+    for _ in 0..=FRAME_BODY_MAX / 8192 {
+        client.send_message(Message::text("x".repeat(8192))).await;
+    }
+    assert_eq!(client.error().await.0.header("code"), "frame-too-large");
+}
+
+#[tokio::test]
+async fn a_stranger_may_send_less_than_a_signed_in_user() {
+    let system = System::shared().await;
+    let client = StompClient::knock(&system.http(0), Door::default())
+        .await
+        .expect("an upgrade");
+    let frame = Frame::new("CONNECT")
+        .with("a", "x".repeat(6000))
+        .with("b", "x".repeat(6000))
+        .with("c", "x".repeat(6000));
+    ends_as_too_large(
+        client,
+        Message::text(String::from_utf8(frame.encode()).expect("text")),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_websocket_message_beyond_its_limit_ends_the_connection() {
+    let system = System::shared().await;
+    let mut client = system.user("alice").connects().await;
+    client
+        .send_message(Message::text("\n".repeat(MESSAGE_MAX + 1)))
+        .await;
+    assert_eq!(client.closed().await, Some(1009));
+}
+
+#[tokio::test]
+async fn a_connection_holds_so_many_subscriptions_and_no_more() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let mut client = alice.connects().await;
+    client
+        .request(Frame::subscribe("errors", "/user/queue/errors"))
+        .await;
+    for index in 1..SUBSCRIPTIONS_MAX {
+        client
+            .send(&Frame::subscribe(
+                &index.to_string(),
+                &format!("/topic/rooms/{room}"),
+            ))
+            .await;
+    }
+    client
+        .send(&Frame::subscribe("one-more", &format!("/topic/rooms/{room}")).with("receipt", "r"))
+        .await;
+    assert_eq!(client.message("errors").await.header("receipt-id"), "r");
+    client.request(Frame::send(&room, "to all")).await;
+    client.message(&(SUBSCRIPTIONS_MAX - 1).to_string()).await;
+}

@@ -1,0 +1,157 @@
+//! Apache Kafka in KRaft mode: one node for speed, three for replication and faults.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
+
+use super::{
+    port,
+    process::{Process, Program},
+    scratch, tools, wait,
+};
+
+/// A cold Java machine on two busy cores, three times over.
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// How long one look at the cluster may take.
+const METADATA_LIMIT: Duration = Duration::from_secs(2);
+
+/// A running cluster. Dropped, its nodes are killed.
+pub(crate) struct Cluster {
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    port: u16,
+    process: Process,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Starts the nodes and waits until they know each other.
+    pub(crate) async fn start(nodes: usize) -> Self {
+        let ports: Vec<(u16, u16)> = (0..nodes).map(|_| (port::free(), port::free())).collect();
+        let voters = |(index, (_, controller)): (usize, &(u16, u16))| {
+            format!("{}@127.0.0.1:{controller}", index + 1)
+        };
+        let voters: Vec<String> = ports.iter().enumerate().map(voters).collect();
+        let voters = voters.join(",");
+        let mut started = Vec::new();
+        for (index, (broker, controller)) in ports.into_iter().enumerate() {
+            let id = index + 1;
+            let folder = scratch::folder(&format!("kafka-{id}"));
+            let configure = [
+                folder.display().to_string(),
+                id.to_string(),
+                broker.to_string(),
+                controller.to_string(),
+            ];
+            Program {
+                name: "configure".into(),
+                path: tools::in_repository("tests/servers/kafka/configure"),
+                arguments: configure.into_iter().chain([voters.clone()]).collect(),
+                variables: Vec::new(),
+                folder: folder.clone(),
+            }
+            .run(wait::SOON)
+            .await;
+            started.push(Node {
+                port: broker,
+                process: broker_program(id, folder).start(),
+            });
+        }
+        let mut cluster = Self { nodes: started };
+        for node in 0..nodes {
+            cluster.nodes[node]
+                .process
+                .says("Kafka Server started", START_LIMIT)
+                .await;
+        }
+        cluster.complete().await;
+        cluster
+    }
+
+    /// Bootstrap servers, joined by commas.
+    pub(crate) fn brokers(&self) -> String {
+        let addresses: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port))
+            .collect();
+        addresses.join(",")
+    }
+
+    /// One node's process, from 0.
+    pub(crate) fn node(&mut self, index: usize) -> &mut Process {
+        &mut self.nodes[index].process
+    }
+
+    /// Starts a node again on its port and its log, and waits until the cluster is complete.
+    pub(crate) async fn restart(&mut self, index: usize) {
+        let process = &mut self.nodes[index].process;
+        process.start_again();
+        process.says("Kafka Server started", START_LIMIT).await;
+        self.complete().await;
+    }
+
+    /// Waits until every node is listed as a broker.
+    pub(crate) async fn complete(&self) {
+        let nodes = self.nodes.len();
+        wait::until("all Kafka nodes to be listed", START_LIMIT, async || {
+            (self.listed().await == nodes).then_some(())
+        })
+        .await;
+    }
+
+    /// How many brokers the cluster says it has; none while it does not answer.
+    pub(crate) async fn listed(&self) -> usize {
+        let brokers = self.brokers();
+        let look = move || {
+            let client: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", brokers)
+                .create()
+                .ok()?;
+            let metadata = client.fetch_metadata(None, METADATA_LIMIT).ok()?;
+            Some(metadata.brokers().len())
+        };
+        tokio::task::spawn_blocking(look)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or(0)
+    }
+}
+
+fn broker_program(id: usize, folder: std::path::PathBuf) -> Program {
+    let kafka = tools::path("kafka");
+    let log_settings = tools::in_repository("tests/servers/kafka/log4j2.xml");
+    let mut arguments: Vec<String> = [
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Xshare:auto",
+    ]
+    .map(String::from)
+    .to_vec();
+    arguments.extend([
+        format!(
+            "-XX:SharedArchiveFile={}",
+            kafka.join("classes.jsa").display()
+        ),
+        format!("-Dlog4j2.configurationFile={}", log_settings.display()),
+        "-cp".into(),
+        format!("{}/*", kafka.join("libs").display()),
+        "kafka.Kafka".into(),
+        folder.join("server.properties").display().to_string(),
+    ]);
+    Program {
+        name: format!("kafka-{id}"),
+        path: "java".into(),
+        arguments,
+        variables: Vec::new(),
+        folder,
+    }
+}

@@ -1,0 +1,21 @@
+//! What the end-to-end suites are written in: real servers, a running Roomlog, its users, and traffic between them.
+
+pub(crate) mod dynamo;
+pub(crate) mod kafka;
+mod port;
+pub(crate) mod process;
+pub(crate) mod redis;
+pub(crate) mod rest;
+mod scratch;
+pub(crate) mod stomp;
+pub(crate) mod system;
+pub(crate) mod tools;
+pub(crate) mod traffic;
+pub(crate) mod user;
+pub(crate) mod wait;
+
+pub(crate) use {
+    stomp::{Frame, StompClient},
+    system::{Role, Shape, Stack, System},
+    user::{Room, User},
+};

@@ -1,0 +1,123 @@
+//! REST as a user of it sees it: a status and a JSON body.
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+
+use super::wait::SOON;
+
+/// One gateway's REST interface, as somebody or as nobody.
+#[derive(Clone, Debug)]
+pub(crate) struct Rest {
+    http: String,
+    token: Option<String>,
+    client: Client,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) media_type: String,
+    pub(crate) body: Value,
+}
+
+// === impl Rest ===
+
+impl Rest {
+    pub(crate) fn new(http: &str, token: Option<&str>) -> Self {
+        let client = Client::builder()
+            .timeout(SOON)
+            .no_proxy()
+            .build()
+            .expect("a client");
+        Self {
+            http: http.into(),
+            token: token.map(String::from),
+            client,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, None, &[]).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask(Method::POST, path, Some(body), &[]).await
+    }
+
+    /// A path without a leading slash is below `/api/v1/`. Fails where the gateway can't be reached.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let asked = format!("{method} {path}");
+        self.try_ask(method, path, body, headers)
+            .await
+            .unwrap_or_else(|error| panic!("{asked}: {error}"))
+    }
+
+    /// The same, where not being reached is an answer too.
+    pub(crate) async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Answer> {
+        let below = if path.starts_with('/') {
+            ""
+        } else {
+            "/api/v1/"
+        };
+        let mut request = self
+            .client
+            .request(method, format!("{}{below}{path}", self.http));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        let media_type = answer
+            .headers()
+            .get("content-type")
+            .and_then(|value| value.to_str().ok());
+        let media_type = media_type.unwrap_or_default().to_owned();
+        let text = answer.text().await?;
+        Ok(Answer {
+            status,
+            media_type,
+            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        })
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// The body of a success; anything else is a failure.
+    pub(crate) fn ok(self) -> Value {
+        assert!(self.status.is_success(), "{self:?}");
+        self.body
+    }
+
+    /// The status and code of a refusal, which must be a problem document.
+    pub(crate) fn refusal(&self) -> (u16, &str) {
+        assert!(
+            self.media_type.starts_with("application/problem+json"),
+            "{self:?}"
+        );
+        (
+            self.status.as_u16(),
+            self.body["code"].as_str().unwrap_or_default(),
+        )
+    }
+}

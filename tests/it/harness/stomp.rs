@@ -1,0 +1,436 @@
+//! A STOMP client with a codec of its own, so that the product's codec has a second opinion to meet.
+
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Error, Message, client::IntoClientRequest as _, http::HeaderValue},
+};
+
+use super::wait::{SOON, within};
+
+/// One STOMP frame.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) command: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What can arrive on a connection.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Frame(Frame),
+    /// A lone line feed.
+    Beat,
+    /// The end, with the close code where there was one.
+    Closed(Option<u16>),
+}
+
+/// How to reach a gateway.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Door {
+    /// `Authorization` of the upgrade itself.
+    pub(crate) token: Option<String>,
+    /// `Sec-WebSocket-Protocol`.
+    pub(crate) subprotocols: Option<&'static str>,
+}
+
+/// One connection.
+pub(crate) struct StompClient {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The subprotocol the server chose.
+    pub(crate) subprotocol: Option<String>,
+    /// The server's CONNECTED, once there was one.
+    pub(crate) connected: Option<Frame>,
+    /// Frames that came while another was waited for.
+    waiting: VecDeque<Frame>,
+    receipts: usize,
+}
+
+// === impl Frame ===
+
+impl Frame {
+    pub(crate) fn new(command: &str) -> Self {
+        Self {
+            command: command.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// SEND to a room.
+    pub(crate) fn send(room: &str, text: &str) -> Self {
+        Self::new("SEND")
+            .with("destination", format!("/app/rooms/{room}"))
+            .body(text)
+    }
+
+    /// SUBSCRIBE to a destination.
+    pub(crate) fn subscribe(id: &str, destination: &str) -> Self {
+        Self::new("SUBSCRIBE")
+            .with("id", id)
+            .with("destination", destination)
+    }
+
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.headers.push((name.into(), value.to_string()));
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// A header's value; a missing header is a failure.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.find(name)
+            .unwrap_or_else(|| panic!("no header {name} in {self:?}"))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// A header that holds a number.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        self.header(name)
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is no number in {self:?}"))
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body of text")
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let plain = matches!(self.command.as_str(), "CONNECT" | "STOMP" | "CONNECTED");
+        let mut bytes = format!("{}\n", self.command).into_bytes();
+        for (name, value) in &self.headers {
+            let line = if plain {
+                format!("{name}:{value}\n")
+            } else {
+                format!("{}:{}\n", escape(name), escape(value))
+            };
+            bytes.extend(line.into_bytes());
+        }
+        bytes.push(b'\n');
+        bytes.extend(&self.body);
+        bytes.push(0);
+        bytes
+    }
+
+    /// Exactly one frame, and nothing after its end.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let shown = || String::from_utf8_lossy(bytes).into_owned();
+        let split = bytes.windows(2).position(|pair| pair == b"\n\n");
+        let (head, rest) =
+            bytes.split_at(split.unwrap_or_else(|| panic!("no end of headers in {:?}", shown())));
+        let mut lines = std::str::from_utf8(head)
+            .expect("UTF-8 headers")
+            .split('\n');
+        let mut frame = Self::new(lines.next().expect("a command"));
+        let plain = frame.command == "CONNECTED";
+        for line in lines {
+            let (name, value) = line
+                .split_once(':')
+                .unwrap_or_else(|| panic!("no colon in {line:?}"));
+            let read = |text: &str| {
+                if plain {
+                    text.to_owned()
+                } else {
+                    unescape(text)
+                }
+            };
+            frame.headers.push((read(name), read(value)));
+        }
+        let (body, end) = match frame.find("content-length") {
+            Some(length) => rest[2..].split_at(length.parse().expect("a length")),
+            None => {
+                rest[2..].split_at(rest[2..].iter().position(|byte| *byte == 0).expect("a NUL"))
+            }
+        };
+        assert_eq!(
+            end,
+            b"\0",
+            "one frame in one message, and nothing after it: {:?}",
+            shown()
+        );
+        frame.body = body.to_vec();
+        frame
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {:?} {}",
+            self.command,
+            self.headers,
+            String::from_utf8_lossy(&self.body)
+        )
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('\r', "\\r")
+        .replace('\n', "\\n")
+        .replace(':', "\\c")
+}
+
+fn unescape(text: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        plain.push(match (character, character == '\\') {
+            (character, false) => character,
+            _ => match characters.next() {
+                Some('r') => '\r',
+                Some('n') => '\n',
+                Some('c') => ':',
+                Some('\\') => '\\',
+                other => panic!("undefined escape {other:?} in {text:?}"),
+            },
+        });
+    }
+    plain
+}
+
+// === impl StompClient ===
+
+impl StompClient {
+    /// Opens the socket and says nothing yet; the HTTP status where the upgrade is refused.
+    pub(crate) async fn knock(http: &str, door: Door) -> Result<Self, u16> {
+        let url = format!("{}/ws", http.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().expect("a valid address");
+        let mut put = |name: &'static str, value: String| {
+            let value = HeaderValue::from_str(&value).expect("a valid header");
+            request.headers_mut().insert(name, value);
+        };
+        if let Some(token) = door.token {
+            put("authorization", format!("Bearer {token}"));
+        }
+        if let Some(names) = door.subprotocols {
+            put("sec-websocket-protocol", names.into());
+        }
+        match within(
+            "the upgrade",
+            SOON,
+            tokio_tungstenite::connect_async(request),
+        )
+        .await
+        {
+            Ok((socket, answer)) => Ok(Self {
+                socket,
+                subprotocol: answer
+                    .headers()
+                    .get("sec-websocket-protocol")
+                    .map(|value| value.to_str().expect("text").to_owned()),
+                connected: None,
+                waiting: VecDeque::new(),
+                receipts: 0,
+            }),
+            Err(Error::Http(answer)) => Err(answer.status().as_u16()),
+            // Nobody listens, or it is just being killed.
+            Err(_) => Err(0),
+        }
+    }
+
+    /// Opens the socket and signs in; the ERROR, or nothing where the gateway could not be reached.
+    pub(crate) async fn try_connect(http: &str, token: &str) -> Result<Self, Option<Frame>> {
+        let mut client = Self::knock(http, Door::default()).await.map_err(|_| None)?;
+        client.sign_in(token).await?;
+        Ok(client)
+    }
+
+    /// CONNECT as a modern client would.
+    pub(crate) async fn sign_in(&mut self, token: &str) -> Result<(), Option<Frame>> {
+        let connect = Frame::new("CONNECT")
+            .with("accept-version", "1.2")
+            .with("host", "roomlog")
+            .with("Authorization", format!("Bearer {token}"));
+        self.try_send(&connect).await.map_err(|_| None)?;
+        match self.arrival().await {
+            Arrival::Frame(frame) if frame.command == "CONNECTED" => {
+                self.connected = Some(frame);
+                Ok(())
+            }
+            Arrival::Frame(frame) => Err(Some(frame)),
+            Arrival::Beat | Arrival::Closed(_) => Err(None),
+        }
+    }
+
+    /// Sends a frame as one text message.
+    pub(crate) async fn send(&mut self, frame: &Frame) {
+        self.try_send(frame)
+            .await
+            .unwrap_or_else(|error| panic!("{error} at {frame:?}"));
+    }
+
+    pub(crate) async fn try_send(&mut self, frame: &Frame) -> Result<(), Error> {
+        let text = String::from_utf8(frame.encode()).expect("text");
+        self.socket.send(Message::text(text)).await
+    }
+
+    /// Puts frames into the socket's buffer and then sends all at once.
+    pub(crate) async fn try_send_all(
+        &mut self,
+        frames: impl IntoIterator<Item = Frame>,
+    ) -> Result<(), Error> {
+        for frame in frames {
+            let text = String::from_utf8(frame.encode()).expect("text");
+            self.socket.feed(Message::text(text)).await?;
+        }
+        self.socket.flush().await
+    }
+
+    /// Sends any bytes as one text or binary message.
+    pub(crate) async fn send_message(&mut self, message: Message) {
+        self.socket.send(message).await.expect("an open connection");
+    }
+
+    /// Sends a frame with a receipt and waits for that; everything else that comes meanwhile is kept.
+    pub(crate) async fn request(&mut self, frame: Frame) -> Frame {
+        let receipt = self.receipt_id();
+        self.send(&frame.with("receipt", &receipt)).await;
+        self.receipt(&receipt).await
+    }
+
+    /// A receipt id not used on this connection before.
+    pub(crate) fn receipt_id(&mut self) -> String {
+        self.receipts += 1;
+        format!("receipt-{}", self.receipts)
+    }
+
+    /// The RECEIPT with this id.
+    pub(crate) async fn receipt(&mut self, id: &str) -> Frame {
+        self.frame(&format!("RECEIPT {id}"), |frame| {
+            assert!(frame.command != "ERROR", "{frame:?}");
+            frame.command == "RECEIPT" && frame.header("receipt-id") == id
+        })
+        .await
+    }
+
+    /// The next MESSAGE of a subscription.
+    pub(crate) async fn message(&mut self, subscription: &str) -> Frame {
+        self.frame(&format!("MESSAGE on {subscription}"), |frame| {
+            assert!(frame.command != "ERROR", "{frame:?}");
+            frame.command == "MESSAGE" && frame.find("subscription") == Some(subscription)
+        })
+        .await
+    }
+
+    /// The next MESSAGEs of a subscription.
+    pub(crate) async fn messages(&mut self, subscription: &str, count: usize) -> Vec<Frame> {
+        let mut messages = Vec::with_capacity(count);
+        while messages.len() < count {
+            messages.push(self.message(subscription).await);
+        }
+        messages
+    }
+
+    /// The ERROR, after which the connection closes; its close code.
+    pub(crate) async fn error(&mut self) -> (Frame, Option<u16>) {
+        let error = self.frame("ERROR", |frame| frame.command == "ERROR").await;
+        (error, self.closed().await)
+    }
+
+    /// The first frame kept or coming that fits.
+    pub(crate) async fn frame(
+        &mut self,
+        what: &str,
+        mut fits: impl FnMut(&Frame) -> bool,
+    ) -> Frame {
+        if let Some(index) = self.waiting.iter().position(&mut fits) {
+            return self.waiting.remove(index).expect("just found");
+        }
+        within(what, SOON, async {
+            loop {
+                match self.arrival().await {
+                    Arrival::Frame(frame) if fits(&frame) => return frame,
+                    Arrival::Frame(frame) => self.waiting.push_back(frame),
+                    Arrival::Beat => {}
+                    Arrival::Closed(code) => panic!(
+                        "closed with {code:?} before {what}; kept {:?}",
+                        self.waiting
+                    ),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads to the end of the connection, keeping what comes; its close code.
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
+        within("the connection to close", SOON, async {
+            loop {
+                match self.arrival().await {
+                    Arrival::Frame(frame) => self.waiting.push_back(frame),
+                    Arrival::Beat => {}
+                    Arrival::Closed(code) => return code,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for the next lone line feed.
+    pub(crate) async fn beat(&mut self, limit: Duration) {
+        within("a heart-beat", limit, async {
+            loop {
+                match self.arrival().await {
+                    Arrival::Frame(frame) => self.waiting.push_back(frame),
+                    Arrival::Beat => return,
+                    Arrival::Closed(code) => panic!("closed with {code:?}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// MESSAGEs that have come on a subscription and were not asked for yet.
+    ///
+    /// A receipt of any frame sent after the event in question makes "it did not come" a fact, not a matter of time.
+    pub(crate) fn kept(&self, subscription: &str) -> usize {
+        let fits = |frame: &&Frame| {
+            frame.command == "MESSAGE" && frame.find("subscription") == Some(subscription)
+        };
+        self.waiting.iter().filter(fits).count()
+    }
+
+    /// What comes next, whatever it is.
+    pub(crate) async fn arrival(&mut self) -> Arrival {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) if text.as_str() == "\n" => return Arrival::Beat,
+                Some(Ok(Message::Text(text))) => {
+                    return Arrival::Frame(Frame::decode(text.as_bytes()));
+                }
+                Some(Ok(Message::Binary(_))) => panic!("the server sends text only"),
+                Some(Ok(Message::Close(close))) => {
+                    // The close is answered by reading on.
+                    while let Some(Ok(_)) = self.socket.next().await {}
+                    return Arrival::Closed(close.map(|close| close.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Arrival::Closed(None),
+            }
+        }
+    }
+}

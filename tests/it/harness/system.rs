@@ -1,0 +1,437 @@
+//! One whole Roomlog: its servers and its services as processes, each of which can be stopped, frozen and killed.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::{
+    dynamo::{self, DynamoLocal},
+    kafka::Cluster,
+    port,
+    process::{Process, Program},
+    redis::Redis,
+    rest::Rest,
+    scratch,
+    traffic::{Seen, Sight},
+    user::{self, User},
+};
+
+/// What a system runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stack {
+    /// `roomlog dev`: everything in one process, on the stand-ins.
+    Embedded,
+    /// Kafka with so many brokers, DynamoDB Local and Redis, and a process for each service.
+    Real { brokers: usize },
+}
+
+/// How large a system is. The embedded stack has one of each, whatever is said here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) stack: Stack,
+    pub(crate) gateways: usize,
+    pub(crate) fanouts: usize,
+    pub(crate) persisters: usize,
+}
+
+/// The services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Gateway,
+    Fanout,
+    Persister,
+}
+
+/// A running system.
+pub(crate) struct System {
+    services: Vec<Service>,
+    servers: Option<Servers>,
+    /// The variables every program of this system gets.
+    variables: Vec<(String, String)>,
+    /// Where the stores answer, whichever they are.
+    pub(crate) kafka: String,
+    pub(crate) dynamodb: String,
+}
+
+/// The servers of a real stack.
+pub(crate) struct Servers {
+    pub(crate) kafka: Cluster,
+    pub(crate) dynamodb: DynamoLocal,
+    pub(crate) redis: Redis,
+}
+
+struct Service {
+    role: Role,
+    process: Process,
+    ready: Value,
+}
+
+/// Names the stack of the behaviour suite: `embedded` or `real`.
+const STACK_VARIABLE: &str = "ROOMLOG_TEST_STACK";
+/// A debug build on two busy cores, with servers just born.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// Longer than any service takes to finish what it began.
+const STOP_LIMIT: Duration = Duration::from_secs(45);
+/// Put before table names, so that nothing works by the default alone.
+const TABLE_PREFIX: &str = "it-";
+
+// === impl Stack ===
+
+impl Stack {
+    /// The stack the behaviour suite is to run on.
+    pub(crate) fn chosen() -> Self {
+        match std::env::var(STACK_VARIABLE).as_deref() {
+            Ok("embedded") | Err(_) => Self::Embedded,
+            Ok("real") => Self::Real { brokers: 1 },
+            Ok(other) => panic!("{STACK_VARIABLE}={other}: expected `embedded` or `real`"),
+        }
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// One of each service.
+    pub(crate) const fn single(stack: Stack) -> Self {
+        Self::of_each(stack, 1)
+    }
+
+    /// So many of each service.
+    pub(crate) const fn of_each(stack: Stack, count: usize) -> Self {
+        Self {
+            stack,
+            gateways: count,
+            fanouts: count,
+            persisters: count,
+        }
+    }
+}
+
+// === impl System ===
+
+impl System {
+    /// The system of the behaviour suite, started once for all of its tests.
+    pub(crate) async fn shared() -> &'static Self {
+        static SHARED: OnceCell<System> = OnceCell::const_new();
+        SHARED
+            .get_or_init(|| Self::start(Shape::single(Stack::chosen())))
+            .await
+    }
+
+    /// A system of the test's own.
+    pub(crate) async fn start(shape: Shape) -> Self {
+        Self::start_with(shape, &[]).await
+    }
+
+    /// The same, with settings other than the harness's.
+    pub(crate) async fn start_with(shape: Shape, settings: &[(&str, &str)]) -> Self {
+        let mut variables = common_variables();
+        variables.retain(|(name, _)| settings.iter().all(|(other, _)| name != other));
+        variables.extend(
+            settings
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into())),
+        );
+        match shape.stack {
+            Stack::Embedded => Self::embedded(variables).await,
+            Stack::Real { brokers } => Self::real(shape, brokers, variables).await,
+        }
+    }
+
+    async fn embedded(variables: Vec<(String, String)>) -> Self {
+        let arguments = ["dev", "--listen", "127.0.0.1:0"];
+        let mut process = program("dev", &arguments, variables.clone()).start();
+        let ready = ready(&mut process).await;
+        let address = |name: &str| {
+            ready[name]
+                .as_str()
+                .unwrap_or_else(|| panic!("no {name} in {ready}"))
+                .to_owned()
+        };
+        Self {
+            kafka: address("kafka"),
+            dynamodb: with_scheme("http", &address("dynamodb")),
+            servers: None,
+            services: vec![Service {
+                role: Role::Gateway,
+                process,
+                ready,
+            }],
+            variables,
+        }
+    }
+
+    async fn real(shape: Shape, brokers: usize, mut variables: Vec<(String, String)>) -> Self {
+        let (kafka, dynamodb, redis) = tokio::join!(
+            Cluster::start(brokers),
+            DynamoLocal::start(),
+            Redis::start()
+        );
+        let servers = Servers {
+            kafka,
+            dynamodb,
+            redis,
+        };
+        let fanout_ports: Vec<u16> = (0..shape.fanouts).map(|_| port::free()).collect();
+        let fanouts: Vec<String> = fanout_ports
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        let settings = [
+            ("ROOMLOG_KAFKA_BROKERS", servers.kafka.brokers()),
+            ("ROOMLOG_DYNAMODB_ENDPOINT", servers.dynamodb.endpoint()),
+            ("ROOMLOG_REDIS_URL", servers.redis.url()),
+            ("ROOMLOG_TOPICS_REPLICATION", brokers.to_string()),
+            (
+                "ROOMLOG_TOPICS_MIN_INSYNC",
+                if brokers > 1 { "2" } else { "1" }.into(),
+            ),
+            ("ROOMLOG_FANOUT", fanouts.join(",")),
+        ];
+        variables.extend(settings.map(|(name, value)| (name.into(), value)));
+        let mut system = Self {
+            kafka: servers.kafka.brokers(),
+            dynamodb: servers.dynamodb.endpoint(),
+            servers: Some(servers),
+            services: Vec::new(),
+            variables,
+        };
+        for arguments in [["tables", "create"], ["topics", "create"]] {
+            system.tool(&arguments).run(READY_LIMIT).await;
+        }
+        for (index, port) in fanout_ports.iter().enumerate() {
+            let group = if index % 2 == 0 { "a" } else { "b" };
+            system.spawn(
+                Role::Fanout,
+                index,
+                &[
+                    ("ROOMLOG_FANOUT_LISTEN", &format!("127.0.0.1:{port}")),
+                    ("ROOMLOG_FANOUT_GROUP", group),
+                ],
+            );
+        }
+        for index in 0..shape.persisters {
+            system.spawn(Role::Persister, index, &[]);
+        }
+        for index in 0..shape.gateways {
+            let listen = format!("127.0.0.1:{}", port::free());
+            system.spawn(Role::Gateway, index, &[("ROOMLOG_LISTEN", &listen)]);
+        }
+        for service in &mut system.services {
+            service.ready = ready(&mut service.process).await;
+        }
+        system
+    }
+
+    /// Starts a service; that it is ready is waited for later, as services wait for one another.
+    fn spawn(&mut self, role: Role, index: usize, settings: &[(&str, &str)]) {
+        let mut variables = self.variables.clone();
+        variables.extend(
+            settings
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into())),
+        );
+        let name = role.command();
+        let process = program(&format!("{name}-{}", index + 1), &[name], variables).start();
+        self.services.push(Service {
+            role,
+            process,
+            ready: Value::Null,
+        });
+    }
+
+    /// The `roomlog` program with this system's settings, as an operator's tool.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Program {
+        program(
+            arguments.first().copied().unwrap_or("roomlog"),
+            arguments,
+            self.variables.clone(),
+        )
+    }
+
+    /// A gateway's address, from 0.
+    pub(crate) fn http(&self, gateway: usize) -> String {
+        with_scheme("http", self.address(Role::Gateway, gateway, "http"))
+    }
+
+    /// Every gateway's address.
+    pub(crate) fn gateways(&self) -> Vec<String> {
+        let count = self
+            .services
+            .iter()
+            .filter(|service| service.role == Role::Gateway)
+            .count();
+        (0..count).map(|gateway| self.http(gateway)).collect()
+    }
+
+    /// Where a service shows its health and metrics.
+    pub(crate) fn admin(&self, role: Role, index: usize) -> Rest {
+        Rest::new(
+            &with_scheme("http", self.address(role, index, "admin")),
+            None,
+        )
+    }
+
+    fn address(&self, role: Role, index: usize, name: &str) -> &str {
+        let ready = &self.services[self.position(role, index)].ready;
+        ready[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {ready}"))
+    }
+
+    /// A new user at the first gateway.
+    pub(crate) fn user(&self, name: &str) -> User {
+        User::new(name, &self.http(0))
+    }
+
+    /// The servers of a real stack.
+    pub(crate) fn servers(&mut self) -> &mut Servers {
+        self.servers.as_mut().expect("a real stack")
+    }
+
+    /// A service's process, from 0.
+    pub(crate) fn process(&mut self, role: Role, index: usize) -> &mut Process {
+        let position = self.position(role, index);
+        &mut self.services[position].process
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, role: Role, index: usize) {
+        self.process(role, index).kill();
+    }
+
+    /// Starts a stopped or killed service again, on the same addresses, and waits until it is ready.
+    pub(crate) async fn restart(&mut self, role: Role, index: usize) {
+        let position = self.position(role, index);
+        let service = &mut self.services[position];
+        service.process.start_again();
+        service.ready = ready(&mut service.process).await;
+    }
+
+    /// SIGTERM, and waits for a good end.
+    pub(crate) async fn stop_gracefully(&mut self, role: Role, index: usize) {
+        let process = self.process(role, index);
+        process.terminate();
+        let status = process.exited(STOP_LIMIT).await;
+        assert!(status.success(), "{role:?} {index} ended with {status:?}");
+    }
+
+    /// A table's full name.
+    pub(crate) fn table(&self, name: &str) -> String {
+        format!("{TABLE_PREFIX}{name}")
+    }
+
+    /// Every row of a table, straight from DynamoDB.
+    pub(crate) async fn rows(&self, table: &str) -> Vec<dynamo::Row> {
+        dynamo::scan(&dynamo::client(&self.dynamodb), &self.table(table)).await
+    }
+
+    /// Every event DynamoDB holds, by room and in order.
+    pub(crate) async fn stored_events(&self) -> Sight {
+        let mut rooms = Sight::new();
+        for row in self.rows("events").await {
+            let key = text(&row, "room_shard");
+            let (room, _shard) = key
+                .rsplit_once('/')
+                .unwrap_or_else(|| panic!("{key} is no room and shard"));
+            rooms.entry(room.to_owned()).or_default().push(Seen {
+                seq: number(&row, "seq"),
+                count: number(&row, "count"),
+                id: text(&row, "id").to_owned(),
+                kind: text(&row, "type").to_owned(),
+            });
+        }
+        for events in rooms.values_mut() {
+            events.sort_unstable_by_key(|event| event.seq);
+        }
+        rooms
+    }
+
+    fn position(&self, role: Role, index: usize) -> usize {
+        let mut positions =
+            (0..self.services.len()).filter(|position| self.services[*position].role == role);
+        positions
+            .nth(index)
+            .unwrap_or_else(|| panic!("no {role:?} {index}"))
+    }
+}
+
+// === impl Role ===
+
+impl Role {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Fanout => "fanout",
+            Self::Persister => "persister",
+        }
+    }
+}
+
+fn text<'a>(row: &'a dynamo::Row, attribute: &str) -> &'a str {
+    let value = row.get(attribute).and_then(|value| value.as_s().ok());
+    value.unwrap_or_else(|| panic!("no text {attribute} in {row:?}"))
+}
+
+fn number(row: &dynamo::Row, attribute: &str) -> u64 {
+    let value = row
+        .get(attribute)
+        .and_then(|value| value.as_n().ok())
+        .and_then(|value| value.parse().ok());
+    value.unwrap_or_else(|| panic!("no number {attribute} in {row:?}"))
+}
+
+/// What every service is told, unless a test says otherwise.
+fn common_variables() -> Vec<(String, String)> {
+    let variables = [
+        ("ROOMLOG_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("ROOMLOG_CONNECTIONS_PER_USER", "0"),
+        ("ROOMLOG_DRAIN", "2s"),
+        ("ROOMLOG_DYNAMODB_REGION", dynamo::REGION),
+        ("ROOMLOG_GUESTS", "true"),
+        ("ROOMLOG_HEART_BEAT", "1s"),
+        ("ROOMLOG_JWT_SECRET", user::SECRET),
+        ("ROOMLOG_LOG_FORMAT", "text"),
+        ("ROOMLOG_SENDS_BURST", "100000"),
+        ("ROOMLOG_SENDS_PER_SECOND", "100000"),
+        ("ROOMLOG_TABLE_PREFIX", TABLE_PREFIX),
+        ("ROOMLOG_TOPICS_PARTITIONS", "6"),
+        ("AWS_ACCESS_KEY_ID", dynamo::KEY),
+        ("AWS_SECRET_ACCESS_KEY", dynamo::KEY),
+        // No question goes to the address where a cloud machine would find its credentials.
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("RUST_BACKTRACE", "1"),
+    ];
+    variables
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec()
+}
+
+fn program(name: &str, arguments: &[&str], variables: Vec<(String, String)>) -> Program {
+    Program {
+        name: name.into(),
+        path: env!("CARGO_BIN_EXE_roomlog").into(),
+        arguments: arguments
+            .iter()
+            .map(|argument| String::from(*argument))
+            .collect(),
+        variables,
+        folder: scratch::folder(name),
+    }
+}
+
+/// The addresses of its READY line.
+async fn ready(process: &mut Process) -> Value {
+    let line = process.says("READY ", READY_LIMIT).await;
+    let json = line.strip_prefix("READY ").expect("READY begins its line");
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
+
+fn with_scheme(scheme: &str, address: &str) -> String {
+    if address.contains("://") {
+        address.into()
+    } else {
+        format!("{scheme}://{address}")
+    }
+}

@@ -1,0 +1,134 @@
+//! A person who uses a system: signs in, makes and joins rooms, connects, posts.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+
+use super::{
+    rest::Rest,
+    stomp::{Frame, StompClient},
+    wait::SOON,
+    wait::within,
+};
+
+/// Signs the tokens of every system under test.
+pub(crate) const SECRET: &str = "the end-to-end tests sign with this secret";
+/// Outlives every test.
+const TOKEN_SECONDS: i64 = 3600;
+
+/// Somebody with a valid token, at one gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    /// The gateway's address, as `http://host:port`.
+    pub(crate) http: String,
+    pub(crate) rest: Rest,
+}
+
+/// A room's id.
+pub(crate) type Room = String;
+
+// === impl User ===
+
+impl User {
+    /// A user whose id begins with `name` and is nobody else's.
+    pub(crate) fn new(name: &str, http: &str) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let id = format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let token = token(&id, TOKEN_SECONDS);
+        let rest = Rest::new(http, Some(&token));
+        Self {
+            id,
+            token,
+            http: http.into(),
+            rest,
+        }
+    }
+
+    /// The same user at another gateway.
+    pub(crate) fn at(&self, http: &str) -> Self {
+        Self {
+            rest: Rest::new(http, Some(&self.token)),
+            http: http.into(),
+            ..self.clone()
+        }
+    }
+
+    /// A new public room of this user's.
+    pub(crate) async fn opens_room(&self) -> Room {
+        self.creates_room(json!({"name": "A room", "kind": "group", "public": true}))
+            .await
+    }
+
+    /// A new room nobody finds.
+    pub(crate) async fn opens_private_room(&self) -> Room {
+        self.creates_room(json!({"name": "A private room", "kind": "group", "public": false}))
+            .await
+    }
+
+    async fn creates_room(&self, wish: Value) -> Room {
+        let made = self.rest.post("rooms", wish).await.ok();
+        made["room"]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{made}"))
+            .to_owned()
+    }
+
+    pub(crate) async fn joins(&self, room: &str) {
+        self.rest
+            .post(&format!("rooms/{room}/join"), json!({}))
+            .await
+            .ok();
+    }
+
+    /// A signed-in STOMP connection.
+    pub(crate) async fn connects(&self) -> StompClient {
+        let connected = within(
+            "CONNECTED",
+            SOON,
+            StompClient::try_connect(&self.http, &self.token),
+        )
+        .await;
+        connected.unwrap_or_else(|error| panic!("{} is refused: {error:?}", self.id))
+    }
+
+    /// A connection that is subscribed to the room under its id; also the room's head at that moment.
+    pub(crate) async fn watches(&self, room: &str) -> (StompClient, u64) {
+        let mut client = self.connects().await;
+        let receipt = client
+            .request(Frame::subscribe(room, &format!("/topic/rooms/{room}")))
+            .await;
+        let head = receipt.number("head");
+        (client, head)
+    }
+
+    /// The newest messages by REST.
+    pub(crate) async fn reads(&self, room: &str, query: &str) -> Value {
+        self.rest
+            .get(&format!("rooms/{room}/messages?{query}"))
+            .await
+            .ok()
+    }
+}
+
+/// A token of any user, valid for so many seconds (or expired since).
+pub(crate) fn token(user: &str, seconds: i64) -> String {
+    signed(
+        &json!({"sub": user, "exp": now_s() + seconds, "iss": "roomlog", "aud": "roomlog"}),
+        SECRET,
+    )
+}
+
+/// Any claims, signed with any secret.
+pub(crate) fn signed(claims: &Value, secret: &str) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::default(), claims, &key).expect("claims can be signed")
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn now_s() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_secs()).expect("before the end of time")
+}

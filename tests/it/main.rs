@@ -1,0 +1,9 @@
+//! End to end: real servers, real sockets, the program as its users run it.
+//!
+//! The suites that say what Roomlog does run on the stack named by `ROOMLOG_TEST_STACK`, `embedded` or `real`.
+//! Those below `real` need real servers whatever that says; `tests/setup test` brings them.
+
+mod behaviour;
+mod harness;
+mod peers;
+mod real;

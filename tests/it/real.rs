@@ -1,0 +1,6 @@
+//! What only real servers and several processes can show.
+
+mod drain;
+mod scale;
+mod servers;
+mod store_stall;

@@ -1,0 +1,84 @@
+//! DynamoDB stands still for a while: chat does not notice, history stays served, the store catches up.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::scale::is_stored;
+use crate::harness::{
+    Frame, Shape, Stack, System,
+    traffic::{Followers, Post, Senders},
+    wait::within,
+};
+
+/// How long the store stands still.
+const STALL: Duration = Duration::from_secs(20);
+/// How soon a message is delivered meanwhile.
+const DELIVERY_MAX: Duration = Duration::from_secs(2);
+const MESSAGES: usize = 2_000;
+const PORTION: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chat_goes_on_while_the_store_stands_still_and_nothing_is_missing() {
+    let mut system = System::start(Shape::single(Stack::Real { brokers: 1 })).await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    let (_, head) = bob.watches(&room).await;
+    let head = usize::try_from(head).expect("few");
+    let posts = (0..MESSAGES).map(|number| Post {
+        room: room.clone(),
+        id: format!("m-{number}"),
+        text: format!("message {number}"),
+    });
+    let gateways = system.gateways();
+    let followers = Followers::new(
+        &gateways,
+        vec![(bob.clone(), vec![room.clone()])],
+        MESSAGES as u64 + 1,
+    );
+    let mut senders = Senders::new(&gateways, vec![(alice.clone(), posts.collect())]);
+    let mut released = PORTION * 5;
+    senders.release(released);
+    senders.acknowledged(released).await;
+
+    system.servers().dynamodb.process().freeze();
+    let frozen_at = Instant::now();
+    while frozen_at.elapsed() < STALL {
+        senders.release(PORTION);
+        released += PORTION;
+        within(
+            "delivery while the store stands still",
+            DELIVERY_MAX,
+            async {
+                senders.acknowledged(released).await;
+                followers.have_seen(head + released).await;
+            },
+        )
+        .await;
+        let page = within(
+            "history while the store stands still",
+            DELIVERY_MAX,
+            alice.reads(&room, "limit=10"),
+        )
+        .await;
+        assert_eq!(newest(&page), format!("message {}", released - 1));
+    }
+    system.servers().dynamodb.process().thaw();
+
+    senders.release(MESSAGES);
+    senders.finish().await;
+    // The last message comes after the thaw by another way in, and ends the following.
+    alice
+        .connects()
+        .await
+        .request(Frame::send(&room, "the end"))
+        .await;
+    is_stored(&system, &followers.agreed().await).await;
+}
+
+fn newest(page: &Value) -> &str {
+    let last = page["items"].as_array().and_then(|items| items.last());
+    last.and_then(|item| item["text"].as_str())
+        .unwrap_or_else(|| panic!("no items in {page}"))
+}

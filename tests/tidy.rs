@@ -1,0 +1,322 @@
+//! The repository checks itself: who may depend on whom, what every file has, and that the documents say what is so.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use roomlog_core::code::Code;
+
+/// What each crate of ours may depend on; the root may on all.
+const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
+    ("core", &[]),
+    ("embedded", &[]),
+    ("schemas", &["core"]),
+    ("platform", &["core", "schemas"]),
+    ("gateway", &["core", "schemas", "platform"]),
+    ("persister", &["core", "schemas", "platform"]),
+    ("fanout", &["core", "schemas", "platform"]),
+];
+
+/// What `core` may use of other people's: nothing that reads a clock, does I/O or draws at random.
+const CORE_MAY_USE: [&str; 4] = ["bytes", "sha2", "smallvec", "thiserror"];
+
+const LINES_MAX: usize = 600;
+/// Files that may be longer, each with the reason.
+const LONG_FILES: [(&str, &str); 0] = [];
+
+/// What no source may contain. Each is spelled in two halves, so that this list does not find itself.
+const BANNED: [(&str, &str, &str); 7] = [
+    ("#[ig", "nore", "a test that does not run proves nothing"),
+    ("tod", "o!(", "what is not built is not offered"),
+    ("unimpl", "emented!(", "what is not built is not offered"),
+    ("unbounded", "_channel", "every queue has a bound"),
+    ("mpsc::unb", "ounded", "every queue has a bound"),
+    ("unsafe", " {", "none is needed"),
+    ("dbg", "!(", "left over from a search"),
+];
+
+/// Variables in documents that are no configuration keys.
+const NO_KEYS: [&str; 2] = ["ROOMLOG_CONFIG", "ROOMLOG_TEST_"];
+
+// === Dependencies ===
+
+#[test]
+fn dependencies_point_one_way() {
+    for (member, allowed) in MAY_DEPEND_ON {
+        let manifest = read(&repository().join(member).join("Cargo.toml"));
+        for dependency in dependencies(&manifest) {
+            let Some(ours) = dependency.strip_prefix("roomlog-") else {
+                continue;
+            };
+            assert!(allowed.contains(&ours), "{member} may not depend on {ours}");
+        }
+    }
+}
+
+#[test]
+fn every_member_has_its_place_in_the_order() {
+    let manifest = read(&repository().join("Cargo.toml"));
+    let line = manifest
+        .lines()
+        .find(|line| line.starts_with("members = "))
+        .expect("a list of members");
+    let members: BTreeSet<&str> = line.split('"').skip(1).step_by(2).collect();
+    let placed: BTreeSet<&str> = MAY_DEPEND_ON.iter().map(|(member, _)| *member).collect();
+    assert_eq!(members, placed);
+}
+
+#[test]
+fn core_stays_pure() {
+    let manifest = read(&repository().join("core/Cargo.toml"));
+    let normal = section(&manifest, "dependencies");
+    for dependency in names(normal) {
+        assert!(
+            CORE_MAY_USE.contains(&dependency),
+            "core may not use {dependency}"
+        );
+    }
+    let impure = [
+        "SystemTime",
+        "Instant::now",
+        "std::net",
+        "std::fs",
+        "std::thread",
+    ];
+    for file in sources()
+        .into_iter()
+        .filter(|file| file.starts_with(repository().join("core/src")))
+    {
+        let text = read(&file);
+        let product = text.split("#[cfg(test)]").next().expect("the text itself");
+        for word in impure {
+            assert!(
+                !product.contains(word),
+                "{}: core gets {word} as an argument or not at all",
+                shown(&file)
+            );
+        }
+    }
+}
+
+// === Sources ===
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for file in sources() {
+        assert!(
+            read(&file).starts_with("//!"),
+            "{} does not begin with //!",
+            shown(&file)
+        );
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    for file in sources() {
+        let lines = read(&file).lines().count();
+        let listed = LONG_FILES.iter().any(|(name, _)| *name == shown(&file));
+        assert!(
+            lines <= LINES_MAX || listed,
+            "{} has {lines} lines: split it, or list it with a reason",
+            shown(&file)
+        );
+        assert!(
+            lines > LINES_MAX || !listed,
+            "{} is listed as long and is not",
+            shown(&file)
+        );
+    }
+}
+
+#[test]
+fn nothing_banned_is_used() {
+    for file in sources() {
+        let text = read(&file);
+        for (first, second, reason) in BANNED {
+            assert!(
+                !text.contains(&[first, second].concat()),
+                "{}: {first}{second} ({reason})",
+                shown(&file)
+            );
+        }
+    }
+}
+
+#[test]
+fn tests_wait_on_conditions_and_never_sleep() {
+    let blocking = ["thread::", "sleep"].concat();
+    for file in sources() {
+        let text = read(&file);
+        let tests_of_it = match text.split_once("#[cfg(test)]") {
+            _ if shown(&file).contains("tests/") => text.as_str(),
+            Some((_, tests)) => tests,
+            None => continue,
+        };
+        assert!(
+            !tests_of_it.contains(&blocking),
+            "{}: a test waits on a condition with a deadline",
+            shown(&file)
+        );
+    }
+}
+
+// === Documents ===
+
+#[test]
+fn links_lead_somewhere() {
+    for document in documents() {
+        let folder = document.parent().expect("a file is in a folder");
+        for target in links(&read(&document)) {
+            let path = target.split('#').next().expect("the part before an anchor");
+            let found = path.is_empty() || folder.join(path).exists();
+            assert!(found, "{}: nothing at {target}", shown(&document));
+        }
+    }
+}
+
+#[test]
+fn the_table_of_codes_is_the_code() {
+    let text = read(&repository().join("docs/clients.md"));
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split('|');
+        let code = cells.next()?.trim().strip_suffix('`')?;
+        let status: u16 = cells.next()?.trim().parse().ok()?;
+        Some((code.to_owned(), status))
+    });
+    let documented: BTreeMap<String, u16> = rows.collect();
+    let coded = Code::ALL
+        .iter()
+        .map(|code| (code.as_str().to_owned(), code.http_status()));
+    assert_eq!(documented, coded.collect());
+}
+
+#[test]
+fn documented_keys_exist() {
+    let template = roomlog_platform::config::template();
+    let known: BTreeSet<String> = words_with(&template, "ROOMLOG_").collect();
+    for document in documents() {
+        for key in words_with(&read(&document), "ROOMLOG_") {
+            let is_key = known.contains(&key)
+                || NO_KEYS.iter().any(|other| key.starts_with(other))
+                || key == "ROOMLOG_";
+            assert!(
+                is_key,
+                "{}: {key} is no configuration key",
+                shown(&document)
+            );
+        }
+    }
+}
+
+#[test]
+fn lock_files_name_no_download_address() {
+    let lock = read(&repository().join("tests/peers/package-lock.json"));
+    assert!(
+        !lock.contains("\"resolved\""),
+        "where packages come from is each machine's business"
+    );
+}
+
+// === Reading ===
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A path as the repository sees it.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(repository())
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+fn sources() -> Vec<PathBuf> {
+    files_ending("rs")
+}
+
+fn documents() -> Vec<PathBuf> {
+    files_ending("md")
+}
+
+/// Every file of ours with this ending, whatever it is called.
+fn files_ending(ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![repository()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)
+            .expect("a folder of the repository")
+            .flatten()
+        {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let foreign = name.starts_with('.') || name == "target" || name == "node_modules";
+            if path.is_dir() && !foreign {
+                folders.push(path);
+            } else if path.extension().is_some_and(|other| other == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(
+        !found.is_empty(),
+        "no .{ending} files: looked in the wrong place"
+    );
+    found
+}
+
+/// The lines of one section of a manifest.
+fn section<'a>(manifest: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let header = format!("[{name}]");
+    manifest
+        .lines()
+        .skip_while(move |line| line.trim() != header)
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+}
+
+/// The names at the beginnings of a section's lines.
+fn names<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    lines
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(|line| line.split(['.', '=', ' ']).next().expect("a first word"))
+}
+
+/// What a crate is built from; what only its tests use may point anywhere.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let sections = ["dependencies", "build-dependencies"];
+    sections
+        .iter()
+        .flat_map(|name| names(section(manifest, name)))
+        .collect()
+}
+
+/// The targets of a document's links that are files of ours.
+fn links(text: &str) -> Vec<&str> {
+    let after = text.split("](").skip(1);
+    let targets = after.filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+        .collect()
+}
+
+/// The words of capitals, digits and underscores that begin so.
+fn words_with(text: &str, start: &str) -> impl Iterator<Item = String> {
+    let is_part = |character: char| {
+        character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_'
+    };
+    let words = text.split(move |character| !is_part(character));
+    words
+        .filter(|word| word.starts_with(start))
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into_iter()
+}
