@@ -43,7 +43,11 @@ async fn serves_when_asked_to() {
         return;
     };
     let (addr, dir) = asked.split_once(' ').unwrap();
-    let config = Config { listen: addr.parse().unwrap(), dir: Some(dir.into()), ..Config::default() };
+    let config = Config {
+        listen: addr.parse().unwrap(),
+        dir: Some(dir.into()),
+        ..Config::default()
+    };
     let _server = Server::start(config).await.unwrap();
     std::future::pending::<()>().await;
 }
@@ -70,7 +74,9 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 fn client(addr: SocketAddr) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", addr.to_string()).set("reconnect.backoff.max.ms", "100");
+    config
+        .set("bootstrap.servers", addr.to_string())
+        .set("reconnect.backoff.max.ms", "100");
     config
 }
 
@@ -80,7 +86,10 @@ async fn create_topic(addr: SocketAddr) {
         .set("message.timestamp.type", "LogAppendTime")
         // Small segments, so that kills fall between and inside of several.
         .set("segment.bytes", "20000");
-    let created = admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap();
+    let created = admin
+        .create_topics(&[topic], &AdminOptions::new())
+        .await
+        .unwrap();
     assert!(created.iter().all(Result::is_ok), "{created:?}");
 }
 
@@ -103,7 +112,10 @@ async fn write(addr: SocketAddr, acknowledged: Acknowledged, stop: Arc<AtomicBoo
         let (delivery, acknowledged, number) = (delivery.unwrap(), Arc::clone(&acknowledged), sent);
         waiting.spawn(async move {
             let delivered = delivery.await.unwrap().unwrap();
-            acknowledged.lock().unwrap().insert(number, (delivered.partition, delivered.offset));
+            acknowledged
+                .lock()
+                .unwrap()
+                .insert(number, (delivered.partition, delivered.offset));
         });
         sent += 1;
         while waiting.len() >= IN_FLIGHT_MAX {
@@ -121,19 +133,27 @@ async fn write(addr: SocketAddr, acknowledged: Acknowledged, stop: Arc<AtomicBoo
 /// All records by place, with key and number.
 fn read_all(addr: SocketAddr) -> Vec<((i32, i64), String, usize)> {
     let mut config = client(addr);
-    config.set("group.id", "crash-reader").set("enable.auto.commit", "false");
+    config
+        .set("group.id", "crash-reader")
+        .set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut records = Vec::new();
     for partition in 0..PARTITIONS {
-        let (_, end) = consumer.fetch_watermarks(TOPIC, partition, DEADLINE).unwrap();
+        let (_, end) = consumer
+            .fetch_watermarks(TOPIC, partition, DEADLINE)
+            .unwrap();
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
+        list.add_partition_offset(TOPIC, partition, Offset::Beginning)
+            .unwrap();
         consumer.assign(&list).unwrap();
         for offset in 0..end {
             let message = consumer.poll(DEADLINE).unwrap().unwrap();
             assert_eq!((message.partition(), message.offset()), (partition, offset));
             let key = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
-            let number = std::str::from_utf8(message.payload().unwrap()).unwrap().parse().unwrap();
+            let number = std::str::from_utf8(message.payload().unwrap())
+                .unwrap()
+                .parse()
+                .unwrap();
             records.push(((partition, offset), key, number));
         }
     }
@@ -143,7 +163,10 @@ fn read_all(addr: SocketAddr) -> Vec<((i32, i64), String, usize)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kills_once_and_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addr = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let mut server = spawn(addr, dir.path());
     create_topic(addr).await;
 
@@ -152,27 +175,39 @@ async fn what_was_acknowledged_survives_kills_once_and_in_order() {
     let writer = tokio::spawn(write(addr, Arc::clone(&acknowledged), Arc::clone(&stop)));
     for round in 0..ROUNDS {
         let target = acknowledged.lock().unwrap().len() + ACKNOWLEDGED_PER_ROUND;
-        wait_until(&format!("round {round}"), || acknowledged.lock().unwrap().len() >= target);
+        wait_until(&format!("round {round}"), || {
+            acknowledged.lock().unwrap().len() >= target
+        });
         // On Unix this is SIGKILL.
         server.kill().unwrap();
         server.wait().unwrap();
         server = spawn(addr, dir.path());
     }
     stop.store(true, Ordering::Relaxed);
-    let sent = tokio::time::timeout(DEADLINE, writer).await.unwrap().unwrap();
+    let sent = tokio::time::timeout(DEADLINE, writer)
+        .await
+        .unwrap()
+        .unwrap();
 
-    let records = tokio::task::spawn_blocking(move || read_all(addr)).await.unwrap();
+    let records = tokio::task::spawn_blocking(move || read_all(addr))
+        .await
+        .unwrap();
     server.kill().unwrap();
     server.wait().unwrap();
     let acknowledged = acknowledged.lock().unwrap();
     assert_eq!(acknowledged.len(), sent);
-    let by_number: BTreeMap<usize, (i32, i64)> =
-        records.iter().map(|(place, _, number)| (*number, *place)).collect();
+    let by_number: BTreeMap<usize, (i32, i64)> = records
+        .iter()
+        .map(|(place, _, number)| (*number, *place))
+        .collect();
     assert_eq!(records.len(), by_number.len(), "a record is there twice");
     assert_eq!(by_number, *acknowledged, "places are those acknowledged");
     let mut last: BTreeMap<&str, usize> = BTreeMap::new();
     for (place, key, number) in &records {
         let before = last.insert(key, *number);
-        assert!(before.is_none_or(|before| before < *number), "{key} out of order at {place:?}");
+        assert!(
+            before.is_none_or(|before| before < *number),
+            "{key} out of order at {place:?}"
+        );
     }
 }

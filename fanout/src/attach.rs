@@ -168,6 +168,7 @@ fn parse_key(text: &str) -> Result<RoomKey, Status> {
 fn messages(next: Sendable) -> impl Iterator<Item = from_fanout::Kind> {
     let owned = next
         .owned
+        .into_iter()
         .map(|partitions| from_fanout::Kind::Owned(proto::Owned { partitions }));
     let heads: Vec<_> = next.heads.into_iter().map(Into::into).collect();
     let forward = proto::Forward {
@@ -175,9 +176,7 @@ fn messages(next: Sendable) -> impl Iterator<Item = from_fanout::Kind> {
         heads,
     };
     let forward = (!forward.events.is_empty() || !forward.heads.is_empty()).then_some(forward);
-    owned
-        .into_iter()
-        .chain(forward.map(from_fanout::Kind::Forward))
+    owned.chain(forward.map(from_fanout::Kind::Forward))
 }
 
 /// Hands a gateway's interest to the owners, until its stream ends. An owner that is busy makes only this gateway wait.

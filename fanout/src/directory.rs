@@ -111,8 +111,7 @@ impl Directory {
         for outbox in state.gateways.values() {
             outbox.set_owned(state.owned());
         }
-        self.stated
-            .send_replace(state.owners.keys().copied().collect());
+        self.stated.send_replace(state.owned());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,7 +122,7 @@ impl Directory {
 // === impl State ===
 
 impl State {
-    fn owned(&self) -> Vec<u32> {
+    fn owned(&self) -> BTreeSet<u32> {
         self.owners.keys().copied().collect()
     }
 }
@@ -134,7 +133,10 @@ mod tests {
     use super::*;
 
     async fn owned(outbox: &Outbox) -> Option<Vec<u32>> {
-        outbox.next().await.and_then(|next| next.owned)
+        outbox
+            .next()
+            .await
+            .and_then(|next| next.owned.last().cloned())
     }
 
     #[tokio::test]

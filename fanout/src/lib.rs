@@ -17,5 +17,6 @@ mod outbox;
 mod owner;
 mod owners;
 mod service;
+mod start;
 
 pub use service::{RunError, run};

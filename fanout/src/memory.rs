@@ -11,8 +11,9 @@ use roomlog_platform::link::EncodedEvent;
 /// Events kept of one room: more than most absences miss. Beyond, its oldest go.
 const ROOM_EVENTS_MAX: usize = 1_000;
 
-/// Bytes kept by one owner. Beyond, the room that was silent longest goes, as a whole.
-const BYTES_MAX: usize = 64 << 20;
+/// Bytes kept by an instance that owns every partition; each owner may use its share. Beyond, the room that was silent
+/// longest goes, as a whole.
+const INSTANCE_BYTES_MAX: usize = 256 << 20;
 
 /// What one event is counted as beside its record.
 const EVENT_OVERHEAD_BYTES: usize = 128;
@@ -42,8 +43,10 @@ struct Recent {
 // === impl Memory ===
 
 impl Memory {
-    pub(crate) fn new() -> Self {
-        Self::bounded(BYTES_MAX, ROOM_EVENTS_MAX)
+    /// The memory of one of so many owners.
+    pub(crate) fn shared_by(partition_count: u32) -> Self {
+        let share = INSTANCE_BYTES_MAX / partition_count.max(1) as usize;
+        Self::bounded(share, ROOM_EVENTS_MAX)
     }
 
     fn bounded(bytes_max: usize, room_events_max: usize) -> Self {

@@ -4,7 +4,7 @@
 //! one head per room; the gateway then sees how far each room is and fetches what it lacks.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -36,8 +36,9 @@ pub(crate) struct Outbox {
 /// What is sent next, in this order.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Sendable {
-    /// The partitions this instance states the heads of, when that changed.
-    pub(crate) owned: Option<Vec<u32>>,
+    /// The partitions this instance states the heads of, when that changed: what was owned throughout, then what is
+    /// owned now.
+    pub(crate) owned: Vec<Vec<u32>>,
     /// Encoded events, each room's in order.
     pub(crate) events: Vec<Bytes>,
     /// Heads that hold after those events.
@@ -47,7 +48,7 @@ pub(crate) struct Sendable {
 /// The queue itself.
 #[derive(Debug)]
 struct Queue {
-    owned: Option<Vec<u32>>,
+    owned: Option<Ownership>,
     events: VecDeque<EncodedEvent>,
     /// Of `events`.
     bytes: usize,
@@ -57,6 +58,14 @@ struct Queue {
     /// Whether something was added since the stream was last woken.
     unannounced: bool,
     closed: bool,
+}
+
+/// What is to be said about ownership. A partition that went and came back has a new owner, to whom interest must be
+/// declared again, so the gateway has to see it go even where only the outcome would be left to say.
+#[derive(Debug)]
+struct Ownership {
+    throughout: BTreeSet<u32>,
+    now: BTreeSet<u32>,
 }
 
 // === impl Outbox ===
@@ -83,11 +92,8 @@ impl Outbox {
     }
 
     /// States what this instance owns.
-    pub(crate) fn set_owned(&self, partitions: Vec<u32>) {
-        let mut queue = self.lock();
-        queue.owned = Some(partitions);
-        queue.unannounced = true;
-        drop(queue);
+    pub(crate) fn set_owned(&self, partitions: BTreeSet<u32>) {
+        self.lock().set_owned(partitions);
         self.wake();
     }
 
@@ -144,6 +150,15 @@ impl Queue {
         }
     }
 
+    fn set_owned(&mut self, now: BTreeSet<u32>) {
+        self.unannounced = true;
+        let throughout = match self.owned.take() {
+            Some(before) => before.throughout.intersection(&now).copied().collect(),
+            None => now.clone(),
+        };
+        self.owned = Some(Ownership { throughout, now });
+    }
+
     /// Adds an event and says how many events had to be turned into heads.
     fn push_event(&mut self, event: &EncodedEvent) -> usize {
         if self.closed {
@@ -181,7 +196,7 @@ impl Queue {
     /// is on its way.
     fn take(&mut self) -> Option<Sendable> {
         let mut sendable = Sendable {
-            owned: self.owned.take(),
+            owned: self.take_owned(),
             ..Sendable::default()
         };
         let mut bytes = 0;
@@ -200,6 +215,15 @@ impl Queue {
                 .collect();
         }
         (sendable != Sendable::default()).then_some(sendable)
+    }
+
+    fn take_owned(&mut self) -> Vec<Vec<u32>> {
+        let Some(Ownership { throughout, now }) = self.owned.take() else {
+            return vec![];
+        };
+        let went = (throughout != now).then_some(throughout);
+        let sets = went.into_iter().chain([now]);
+        sets.map(|set| set.into_iter().collect()).collect()
     }
 
     fn take_head(&mut self, key: RoomKey) -> Option<RoomHead> {
@@ -237,11 +261,11 @@ mod tests {
         let sent = event(1, 5);
         queue.push_event(&sent);
         queue.push_head(&sent.key, Seq(5), Count(5));
-        queue.owned = Some(vec![3]);
+        queue.set_owned([3].into());
         let next = queue.take().unwrap();
         assert_eq!(
             (next.owned, next.events, next.heads.len()),
-            (Some(vec![3]), vec![sent.record], 1)
+            (vec![vec![3]], vec![sent.record], 1)
         );
         assert_eq!(queue.take(), None);
         assert_eq!(queue.bytes, 0);
@@ -264,6 +288,19 @@ mod tests {
             next.heads.iter().map(|head| head.seq.0).collect::<Vec<_>>(),
             [3, 9]
         );
+    }
+
+    #[test]
+    fn a_partition_that_came_back_is_seen_to_go() {
+        let mut queue = Queue::bounded(1 << 20);
+        queue.set_owned([1, 2].into());
+        assert_eq!(queue.take().unwrap().owned, [vec![1, 2]]);
+        for now in [vec![1], vec![1, 2], vec![1, 2, 3]] {
+            queue.set_owned(now.into_iter().collect());
+        }
+        assert_eq!(queue.take().unwrap().owned, [vec![1], vec![1, 2, 3]]);
+        queue.set_owned([].into());
+        assert_eq!(queue.take().unwrap().owned, [Vec::<u32>::new()]);
     }
 
     #[tokio::test]

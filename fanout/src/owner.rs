@@ -111,6 +111,21 @@ pub(crate) enum OwnerError {
     /// The log can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Something done for it broke down; whether it took effect is unknown.
+    #[error("a task of the owner broke down: {0}")]
+    Broken(#[from] tokio::task::JoinError),
+}
+
+// === impl OwnerError ===
+
+impl OwnerError {
+    /// Whether no owner of this instance can go on.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(ReadError::Fatal(_) | ReadError::Setting(_))
+        )
+    }
 }
 
 // === impl Resources ===

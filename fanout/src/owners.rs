@@ -1,18 +1,18 @@
 //! The owners of one instance: started, restarted when they fail, and released.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use roomlog_platform::{backoff::Backoff, kafka::Released};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics,
-    owner::{Progress, Resources, own},
+    owner::{OwnerError, Progress, Resources, own},
 };
 
 /// Waits before an owner that failed is started again. An operator may have mended the cause meanwhile.
@@ -20,11 +20,16 @@ const RESTART_FLOOR: Duration = Duration::from_millis(500);
 /// The longest wait before an owner that failed is started again.
 const RESTART_CEILING: Duration = Duration::from_secs(15);
 
+/// How long an owner must have lasted for its failure to count as a first one.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
+
 /// The owners, by partition.
 pub(crate) struct Owners {
     resources: Arc<Resources>,
     running: BTreeMap<u32, Running>,
-    tasks: JoinSet<u32>,
+    tasks: JoinSet<Result<(), OwnerError>>,
+    /// The partition of each task.
+    partitions: HashMap<tokio::task::Id, u32>,
     /// Partitions the group waits for, until all of them have ended.
     releasing: Vec<Releasing>,
 }
@@ -50,6 +55,7 @@ impl Owners {
             resources,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
+            partitions: HashMap::new(),
             releasing: vec![],
         }
     }
@@ -71,7 +77,8 @@ impl Owners {
             Arc::clone(&progress),
             stop.clone(),
         );
-        self.tasks.spawn(owner);
+        let task = self.tasks.spawn(owner);
+        self.partitions.insert(task.id(), partition);
         self.running.insert(
             partition,
             Running {
@@ -105,15 +112,15 @@ impl Owners {
         self.release(self.running.keys().copied().collect(), None);
     }
 
-    /// Waits for an owner to end; `None` while there is none.
-    pub(crate) async fn ended(&mut self) -> Option<u32> {
-        loop {
-            // An owner that panicked has no name; the partition is taken by another instance after a restart.
-            match self.tasks.join_next().await? {
-                Ok(partition) => return Some(partition),
-                Err(error) => tracing::error!(%error, "an owner broke down"),
-            }
-        }
+    /// Waits for an owner to end, in order or because nothing helps; `None` while there is none.
+    pub(crate) async fn ended(&mut self) -> Option<(u32, Result<(), OwnerError>)> {
+        let (task, ended) = match self.tasks.join_next_with_id().await? {
+            Ok((task, ended)) => (task, ended),
+            Err(error) => (error.id(), Err(error.into())),
+        };
+        let partition = self.partitions.remove(&task)?;
+        self.resources.directory.withdraw(partition);
+        Some((partition, ended))
     }
 
     /// Puts away an owner that ended, and says how far it came. Starts the next one where the group wants it.
@@ -146,21 +153,30 @@ impl Owners {
     }
 }
 
-/// Owns a partition, again and again where it fails, until told to stop.
+/// Owns a partition, again and again where it fails, until told to stop or nothing helps.
 async fn keep_owning(
     resources: Arc<Resources>,
     partition: u32,
     progress: Arc<Progress>,
     stop: CancellationToken,
-) -> u32 {
+) -> Result<(), OwnerError> {
     let mut backoff = Backoff::between(RESTART_FLOOR, RESTART_CEILING);
-    while let Err(error) = own(Arc::clone(&resources), partition, &progress, &stop).await {
-        metrics::owner_failed();
-        tracing::error!(partition, %error, "the owner of a partition stopped; its rooms are not served here");
+    loop {
+        let began = Instant::now();
+        let ended = own(Arc::clone(&resources), partition, &progress, &stop).await;
+        match ended {
+            Err(error) if !error.is_final() => {
+                metrics::owner_failed();
+                tracing::error!(partition, %error, "the owner of a partition stopped; its rooms are not served here");
+            }
+            ended => return ended,
+        }
+        if began.elapsed() > STABLE_AFTER {
+            backoff.reset();
+        }
         tokio::select! {
             () = backoff.wait() => {}
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => return Ok(()),
         }
     }
-    partition
 }

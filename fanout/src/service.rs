@@ -8,31 +8,26 @@ use std::{
 };
 
 use roomlog_platform::{
-    backoff::Backoff,
     config::Config,
-    dynamo::{Store, StoreError},
+    dynamo::StoreError,
     kafka::{
-        ConnectError, EVENTS_TOPIC, JoinError, KafkaConfig, Membership, Producer, ReadError,
-        Reader, Rebalance,
-        topics::{self, TopicError},
+        ConnectError, EVENTS_TOPIC, JoinError, Membership, ReadError, Rebalance, topics::TopicError,
     },
-    link::{Identity, server},
+    link::server,
     readiness::{Condition, Readiness},
-    redis::{Cache, CacheError},
+    redis::CacheError,
     shutdown::Shutdown,
 };
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use crate::{attach::Attach, directory::Directory, metrics, owner::Resources, owners::Owners};
-
-/// How long one attempt to reach the log may take at the start.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Waits between attempts to reach log and store at the start: they may start together with this instance.
-const RETRY_FLOOR: Duration = Duration::from_millis(100);
-/// The longest wait between those attempts.
-const RETRY_CEILING: Duration = Duration::from_secs(3);
+use crate::{
+    attach::Attach,
+    metrics,
+    owner::OwnerError,
+    owners::Owners,
+    start::{Start, start},
+};
 
 /// How often committed offsets are moved. They are a hint for people and lag monitors.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -86,6 +81,14 @@ pub enum RunError {
     /// The link's server ended.
     #[error("the link can't be served: {0}")]
     Link(String),
+    /// An owner broke down in a way that a new process may mend.
+    #[error("partition {partition} can't be owned any more: {reason}")]
+    Owner {
+        /// The partition.
+        partition: u32,
+        /// What its owner said.
+        reason: String,
+    },
     /// The producer ended.
     #[error("the log can't be written any more: {0}")]
     ProducerFailed(String),
@@ -94,7 +97,7 @@ pub enum RunError {
 /// What the instance waits for.
 enum Event {
     Rebalance(Option<Rebalance>),
-    OwnerEnded(u32),
+    OwnerEnded(u32, Result<(), OwnerError>),
     OwnershipChanged,
     Commit,
     LinkEnded(String),
@@ -137,7 +140,7 @@ pub async fn run(
         server::serve(listener, attach, async move { stopping.begun().await }).await
     });
     let instance_id = config.process.instance_id.as_deref();
-    let (membership, rebalances) = Membership::join(
+    let (membership, mut rebalances) = Membership::join(
         &kafka,
         &format!("fanout-{group}"),
         &[EVENTS_TOPIC],
@@ -149,26 +152,23 @@ pub async fn run(
         assigned: None,
         ready,
     };
-    let outcome = instance.serve(rebalances, &mut link, shutdown).await;
+    let outcome = instance.serve(&mut rebalances, &mut link, shutdown).await;
     // Gateways go over to the other group at once, while this one is still tidying up.
     directory.close();
     instance.drain(config.process.stop_timeout.0).await;
+    // The group lets go of a member whose receiver is gone, so it is kept until everything is handed over.
     membership.close(LEAVE_TIMEOUT).await;
+    drop(rebalances);
     stop_link.begin();
-    if tokio::time::timeout(STREAMS_TIMEOUT, &mut link)
-        .await
-        .is_err()
+    let link_open = !link.is_finished();
+    if link_open
+        && tokio::time::timeout(STREAMS_TIMEOUT, &mut link)
+            .await
+            .is_err()
     {
         link.abort();
     }
     outcome
-}
-
-/// What is there once log and store were reached.
-struct Start {
-    resources: Arc<Resources>,
-    identity: Identity,
-    kafka: KafkaConfig,
 }
 
 /// A running instance.
@@ -199,84 +199,12 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), RunError> 
     })
 }
 
-/// Reaches log and store, and holds the topic to what was recorded; `None` when told to stop meanwhile.
-async fn start(
-    config: &Config,
-    group: &str,
-    shutdown: &Shutdown,
-) -> Result<Option<Start>, RunError> {
-    let kafka = KafkaConfig::from(&config.kafka);
-    let store = Store::connect(&config.dynamodb).await;
-    let cache = Cache::connect(&config.redis)?;
-    let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
-    loop {
-        let attempt = tokio::select! {
-            attempt = reach(&kafka, &store, &cache, group) => attempt,
-            () = shutdown.begun() => return Ok(None),
-        };
-        match attempt {
-            Err(error) if is_passing(&error) => {
-                tracing::warn!(%error, "waiting for log and store");
-                backoff.wait().await;
-            }
-            started => return started.map(Some),
-        }
-    }
-}
-
-fn is_passing(error: &RunError) -> bool {
-    match error {
-        RunError::Topic(TopicError::Unavailable(_))
-        | RunError::Producer(ConnectError::Unreachable { .. }) => true,
-        RunError::Store(error) => error.is_transient(),
-        _ => false,
-    }
-}
-
-async fn reach(
-    kafka: &KafkaConfig,
-    store: &Store,
-    cache: &Cache,
-    group: &str,
-) -> Result<Start, RunError> {
-    let topic = store
-        .topic(EVENTS_TOPIC)
-        .await?
-        .ok_or(RunError::NotRecorded)?;
-    topics::check(kafka, EVENTS_TOPIC, topic.partition_count).await?;
-    let epoch = store.epoch().await?;
-    let instance: Arc<str> = uuid::Uuid::now_v7().to_string().into();
-    let resources = Resources {
-        store: store.clone(),
-        cache: cache.clone(),
-        reader: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
-        bounds: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
-        producer: Producer::connect(kafka, CONNECT_TIMEOUT).await?,
-        directory: Arc::new(Directory::new(topic.partition_count)),
-        generation: topic.generation,
-        partition_count: topic.partition_count,
-        window_offsets: topic.window_offsets,
-        instance: Arc::clone(&instance),
-    };
-    let identity = Identity {
-        instance,
-        group: group.into(),
-        epoch: epoch.as_str().into(),
-        partition_count: topic.partition_count,
-    };
-    Ok(Start {
-        resources: Arc::new(resources),
-        identity,
-        kafka: kafka.clone(),
-    })
-}
-
 // === impl Instance ===
 
 impl Instance<'_> {
     async fn serve(
         &mut self,
-        mut rebalances: mpsc::Receiver<Rebalance>,
+        rebalances: &mut mpsc::Receiver<Rebalance>,
         link: &mut tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
         shutdown: &Shutdown,
     ) -> Result<(), RunError> {
@@ -288,7 +216,7 @@ impl Instance<'_> {
         loop {
             let event = tokio::select! {
                 rebalance = rebalances.recv() => Event::Rebalance(rebalance),
-                Some(partition) = self.owners.ended() => Event::OwnerEnded(partition),
+                Some((partition, ended)) = self.owners.ended() => Event::OwnerEnded(partition, ended),
                 Ok(()) = stated.changed() => Event::OwnershipChanged,
                 _ = commits.tick() => Event::Commit,
                 ended = &mut *link => Event::LinkEnded(format!("{ended:?}")),
@@ -301,7 +229,13 @@ impl Instance<'_> {
                     return Err(RunError::Membership(reason));
                 }
                 Event::Rebalance(Some(rebalance)) => self.rebalanced(rebalance),
-                Event::OwnerEnded(partition) => self.finish(partition),
+                Event::OwnerEnded(partition, ended) => {
+                    self.finish(partition);
+                    ended.map_err(|error| RunError::Owner {
+                        partition,
+                        reason: error.to_string(),
+                    })?;
+                }
                 Event::OwnershipChanged => {}
                 Event::Commit => self.commit(self.owners.progress()),
                 Event::LinkEnded(reason) => return Err(RunError::Link(reason)),
@@ -364,7 +298,7 @@ impl Instance<'_> {
         self.ready.fails();
         self.owners.release_all();
         let drained = async {
-            while let Some(partition) = self.owners.ended().await {
+            while let Some((partition, _)) = self.owners.ended().await {
                 self.finish(partition);
             }
         };

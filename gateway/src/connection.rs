@@ -40,10 +40,11 @@ use crate::{
     users::{Seat, User},
 };
 
-/// A client whose outbox fills up twice within this time can't keep up and is disconnected; it comes back with `since`.
-const SLOW_PERIOD_MS: u64 = 30_000;
-/// How long nothing may leave while something waits. After it the client is taken for gone.
-const STALL_MAX_MS: u64 = 60_000;
+/// How long a client whose outbox was full may take to get back in step. After it, it can't keep up and is disconnected;
+/// it comes back with `since`. A burst that a healthy client takes is over long before.
+const BEHIND_MAX_MS: u64 = 20_000;
+/// How long nothing may leave while something waits. After it the client is disconnected in the same way.
+const STALL_MAX_MS: u64 = 20_000;
 /// Pings a client may send in a second; more are a flood.
 const PINGS_PER_SECOND_MAX: u32 = 20;
 /// How long requests that were under way when the client left are seen through.
@@ -81,7 +82,9 @@ pub(crate) struct Connection {
     /// Rooms with a send whose fate is unknown, and the ids that must be sent again first.
     unacknowledged: HashMap<RoomKey, HashSet<MessageId>>,
     closing: Option<(u16, &'static str)>,
-    overflowed_ms: Option<u64>,
+    /// Subscriptions that were live until the outbox was full, and since when there are some.
+    lagging: HashSet<SubIndex>,
+    behind_ms: Option<u64>,
     stalled_ms: Option<u64>,
     pings: (u64, u32),
     drain_ms: Option<u64>,
@@ -147,7 +150,8 @@ impl Connection {
             is_committing: false,
             unacknowledged: HashMap::new(),
             closing: None,
-            overflowed_ms: None,
+            lagging: HashSet::new(),
+            behind_ms: None,
             stalled_ms: None,
             pings: (0, 0),
             drain_ms: None,
@@ -194,7 +198,9 @@ impl Connection {
                     }
                 }
                 Poll::Pending => {
-                    self.stalled_ms.get_or_insert_with(clock::monotonic_ms);
+                    if self.wire.take_moved() || self.stalled_ms.is_none() {
+                        self.stalled_ms = Some(clock::monotonic_ms());
+                    }
                 }
             }
             if let Poll::Ready(Some(outcome)) = self.doing.poll_next_unpin(cx) {
@@ -248,6 +254,7 @@ impl Connection {
             self.session.next_deadline(),
             self.drain_ms,
             self.stalled_ms.map(|at_ms| at_ms + STALL_MAX_MS),
+            self.behind_ms.map(|at_ms| at_ms + BEHIND_MAX_MS),
         ];
         let idle_ms = clock::monotonic_ms() + IDLE_WAIT_MS;
         let at_ms = due
@@ -265,13 +272,13 @@ impl Connection {
     fn on_timer(&mut self, now_ms: u64) {
         let actions = self.session.on_deadline(now_ms);
         self.perform(actions);
-        if self
-            .stalled_ms
-            .is_some_and(|at_ms| at_ms + STALL_MAX_MS <= now_ms)
-        {
-            self.send_away(&Refusal::new(
+        let is_over =
+            |since_ms: Option<u64>, max_ms| since_ms.is_some_and(|at_ms| at_ms + max_ms <= now_ms);
+        if is_over(self.stalled_ms, STALL_MAX_MS) || is_over(self.behind_ms, BEHIND_MAX_MS) {
+            self.send_away(&Refusal::retry_after(
                 Code::Overloaded,
-                "nothing could be written for a minute",
+                "too slow to follow; come back with since",
+                1_000,
             ));
         }
         if self.drain_ms.is_some_and(|at_ms| at_ms <= now_ms) {

@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use self::{
     access::{Caller, Purpose},
     audience::{ConnectionId, Subscriber},
-    backfill::{Source, is_stored, page_of_shown, page_to_show},
+    backfill::{PAGE_EVENTS_MAX, Source, is_stored, page_of_shown, page_to_show},
     opening::fresh_head,
     room::{Echo, Pulled},
     serving::unsent,

@@ -78,7 +78,10 @@ pub async fn run(
     shutdown: &Shutdown,
 ) -> Result<(), RunError> {
     metrics::describe();
-    let (log, fanout) = (readiness.condition("gateway log"), readiness.condition("gateway fanout"));
+    let (log, fanout) = (
+        readiness.condition("gateway log"),
+        readiness.condition("gateway fanout"),
+    );
     let verifier = Verifier::new(&config.jwt)?;
     let cache = Cache::connect(&config.redis)?;
     let targets = Targets::parse(&config.fanout.instances)?;

@@ -64,6 +64,11 @@ impl Traces {
             delivered_ms: None,
         };
         let mut table = self.lock();
+        let known = table.traces.get(id.as_str());
+        if known.is_some_and(|known| known.room == trace.room && known.sender == trace.sender) {
+            // A retry is the same message.
+            return;
+        }
         if table.traces.insert(trace.id.clone(), trace).is_none() {
             table.order.push_back(id.as_str().to_owned());
         }
@@ -75,7 +80,9 @@ impl Traces {
     }
 
     pub(crate) fn acknowledged(&self, id: &MessageId, place: Appended) {
-        if let Some(trace) = self.lock().traces.get_mut(id.as_str()) {
+        let mut table = self.lock();
+        let trace = table.traces.get_mut(id.as_str());
+        if let Some(trace) = trace.filter(|trace| trace.acknowledged_ms.is_none()) {
             trace.acknowledged_ms = Some(clock::unix_ms());
             trace.partition = Some(place.partition);
             trace.offset = Some(place.offset);

@@ -4,6 +4,9 @@
 //! [`Ledger::unknown`], [`Ledger::load_heads`], [`Ledger::number`], [`Ledger::missing`], [`Ledger::load_states`],
 //! [`Ledger::pack`].
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 
 use roomlog_core::{

@@ -1,6 +1,6 @@
 //! Writing to the store for as long as it takes.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use roomlog_core::{
@@ -10,12 +10,12 @@ use roomlog_core::{
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{
-        EventRow, EventWrite, KeyShards, MemberRow, PartitionRow, ReadMark, RoomMove, RoomRow,
+        EventRow, EventWrite, KeyShards, MemberRow, PartitionRow, READS_AT_ONCE, ReadMark, RoomMove, RoomRow,
         Running, Store, StoreError,
     },
     kafka::EVENTS_TOPIC,
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     metrics::{self, Lasting, Operation},
@@ -28,18 +28,36 @@ const RETRY_FLOOR: Duration = Duration::from_millis(50);
 const RETRY_CEILING: Duration = Duration::from_secs(3);
 /// Rooms of one partition whose rows move at once.
 const ROOMS_AT_ONCE: usize = 32;
+/// Calls of one partition that move read positions at once.
+const READ_CALLS_AT_ONCE: usize = 4;
+/// Read positions in one call.
+const READS_PER_CALL_MAX: usize = 64;
+
+/// Batches of events being written by this process. When there are as many, others wait their turn, so that a store
+/// that answers slowly is not also flooded by attempts that it will answer too late.
+const WRITERS_MAX: usize = 64;
+/// The same for rows that move, counted in requests; a transaction counts by its size.
+const MOVERS_MAX: u32 = 48;
+/// Members in a transaction that weigh as much as one request.
+const MEMBERS_PER_REQUEST: usize = 5;
 
 /// The store, as the owners use it: an operation ends when it is done, or when the store will never do it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     store: Store,
+    writers: Arc<Semaphore>,
+    movers: Arc<Semaphore>,
 }
 
 // === impl Shelf ===
 
 impl Shelf {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+        Self {
+            store,
+            writers: Arc::new(Semaphore::new(WRITERS_MAX)),
+            movers: Arc::new(Semaphore::new(MOVERS_MAX as usize)),
+        }
     }
 
     /// Writes events.
@@ -55,7 +73,8 @@ impl Shelf {
             })
             .collect();
         if !writes.is_empty() {
-            insist(Operation::PutEvents, || self.store.put_events(&writes)).await?;
+            let turn = (&self.writers, 1);
+            insist(Operation::PutEvents, turn, || self.store.put_events(&writes)).await?;
             metrics::events_stored(writes.len());
         }
         Ok(())
@@ -76,16 +95,21 @@ impl Shelf {
     }
 
     pub(crate) async fn move_reads(&self, marks: &[ReadMark]) -> Result<(), StoreError> {
-        if marks.is_empty() {
-            return Ok(());
+        let turn = (&self.movers, READS_AT_ONCE as u32);
+        let mut moving = Running::at_most(READ_CALLS_AT_ONCE);
+        for marks in marks.chunks(READS_PER_CALL_MAX) {
+            let moved = insist(Operation::MoveReads, turn, || self.store.move_reads(marks));
+            moving.begin(moved.boxed()).await?;
         }
-        insist(Operation::MoveReads, || self.store.move_reads(marks)).await
+        moving.finish().await.map(drop)
     }
 
     /// Moves one room, step by step.
     async fn move_room(&self, steps: &[RoomMove]) -> Result<Option<(RoomKey, Head)>, StoreError> {
         for step in steps {
-            insist(Operation::MoveRooms, || self.store.move_room(step)).await?;
+            let weight = 1 + step.members.len() / MEMBERS_PER_REQUEST;
+            let turn = (&self.movers, u32::try_from(weight).unwrap_or(MOVERS_MAX));
+            insist(Operation::MoveRooms, turn, || self.store.move_room(step)).await?;
         }
         Ok(steps.last().map(|step| (step.key.clone(), step.head)))
     }
@@ -96,7 +120,7 @@ impl Shelf {
         partition: u32,
         row: PartitionRow,
     ) -> Result<(), StoreError> {
-        let moved = insist(Operation::MovePartition, || {
+        let moved = insist(Operation::MovePartition, (&self.movers, 1), || {
             self.store.move_partition(topic, partition, row)
         });
         moved.await.map(drop)
@@ -107,24 +131,27 @@ impl Shelf {
         topic: &'static str,
         partition: u32,
     ) -> Result<Option<PartitionRow>, StoreError> {
-        insist(Operation::Load, || self.store.partition(topic, partition)).await
+        let turn = (&self.movers, 1);
+        insist(Operation::Load, turn, || self.store.partition(topic, partition)).await
     }
 
     pub(crate) async fn rooms(&self, keys: &[RoomKey]) -> Result<Vec<RoomRow>, StoreError> {
-        insist(Operation::Load, || self.store.rooms(keys)).await
+        insist(Operation::Load, (&self.movers, 1), || self.store.rooms(keys)).await
     }
 
     pub(crate) async fn members(
         &self,
         pairs: &[(RoomKey, UserId)],
     ) -> Result<Vec<(RoomKey, MemberRow)>, StoreError> {
-        insist(Operation::Load, || self.store.members_among(pairs)).await
+        let turn = (&self.movers, 1);
+        insist(Operation::Load, turn, || self.store.members_among(pairs)).await
     }
 }
 
-/// Tries until it works or never will.
+/// Tries until it works or never will, each time when it is its turn.
 async fn insist<T, F>(
     operation: Operation,
+    (turns, weight): (&Arc<Semaphore>, u32),
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, StoreError>
 where
@@ -133,8 +160,12 @@ where
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
     let mut stall = None;
     loop {
+        let turn = turns.acquire_many(weight.min(MOVERS_MAX)).await;
         let began = Instant::now();
-        match attempt().await {
+        let outcome = attempt().await;
+        // Whoever waits to try again takes nobody's turn meanwhile.
+        drop(turn);
+        match outcome {
             Ok(done) => {
                 metrics::store_answered(operation, began.elapsed());
                 if stall.is_some() {

@@ -35,7 +35,7 @@ pub use self::{
     events::{
         Direction, EVENTS_READ_BYTES_MAX, EVENTS_READ_MAX, EventPage, EventQuery, EventWrite,
     },
-    members::{MemberPage, ReadMark},
+    members::{MemberPage, READS_AT_ONCE, ReadMark},
     rooms::{MEMBERS_PER_MOVE_MAX, MembershipMove, Moved, PublicPage, RoomMove, RoomNames},
     rows::{
         EventRow, KeyShards, MemberRow, PartitionRow, PublicRoom, RoomRow, RoomsOfRow, TopicRow,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use apache_avro::{
-    Schema, from_avro_datum, schema_compatibility::SchemaCompatibility, to_avro_datum, types::Value,
+    Schema, reader::datum::GenericDatumReader, schema_compatibility::SchemaCompatibility,
+    types::Value, writer::datum::GenericDatumWriter,
 };
 use proptest::prelude::*;
 use roomlog_core::{
@@ -44,9 +45,24 @@ fn parsed(schema: &str) -> Schema {
 
 fn by_oracle(schema: &Schema, value: &[u8]) -> Value {
     let mut datum = &value[HEADER_BYTES..];
-    let decoded = from_avro_datum(schema, &mut datum, None).expect("the oracle reads it");
+    let reader = GenericDatumReader::builder(schema)
+        .build()
+        .expect("a valid schema");
+    let decoded = reader.read_value(&mut datum).expect("the oracle reads it");
     assert!(datum.is_empty(), "the oracle left bytes over");
     decoded
+}
+
+/// The datum the oracle writes for what it read.
+fn rewritten(schema: &str, value: &[u8]) -> Vec<u8> {
+    let schema = parsed(schema);
+    let writer = GenericDatumWriter::builder(&schema)
+        .build()
+        .expect("a valid schema");
+    let decoded = by_oracle(&schema, value);
+    writer
+        .write_value_to_vec(decoded)
+        .expect("the oracle writes it")
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -351,19 +367,15 @@ proptest! {
     #[test]
     fn an_event_survives_and_is_what_avro_writes(event in event()) {
         let value = encode_event(&event);
-        prop_assert_eq!(decode_event(&value).as_ref(), Ok(&event));
-        let schema = parsed(EVENTS.schema);
-        let same = to_avro_datum(&schema, by_oracle(&schema, &value)).expect("the oracle writes it");
-        prop_assert_eq!(&same[..], &value[HEADER_BYTES..]);
+        prop_assert_eq!(&rewritten(EVENTS.schema, &value)[..], &value[HEADER_BYTES..]);
+        prop_assert_eq!(decode_event(&value), Ok(event));
     }
 
     #[test]
     fn a_batch_of_reads_survives_and_is_what_avro_writes(reads in reads()) {
         let value = encode_reads(&reads);
-        prop_assert_eq!(decode_reads(&value).as_ref(), Ok(&reads));
-        let schema = parsed(READS.schema);
-        let same = to_avro_datum(&schema, by_oracle(&schema, &value)).expect("the oracle writes it");
-        prop_assert_eq!(&same[..], &value[HEADER_BYTES..]);
+        prop_assert_eq!(&rewritten(READS.schema, &value)[..], &value[HEADER_BYTES..]);
+        prop_assert_eq!(decode_reads(&value), Ok(reads));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What only real servers and several processes can show.
 
 mod drain;
+mod probes;
 mod scale;
 mod servers;
 mod store_stall;

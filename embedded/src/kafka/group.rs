@@ -3,6 +3,9 @@
 //! The classic protocol: all members join, the leader gets the list of them, hands out the assignment, all fetch theirs.
 //! Time comes in as an argument; answers that have to wait go out by one-shot channels.
 
+mod member;
+mod rebalance;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -10,47 +13,10 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::error_code;
+pub(super) use member::{Join, Joined, Member, Synced};
 
 /// Members per group; one more is refused.
 const MEMBERS_MAX: usize = 1000;
-
-/// What a member asks when it joins.
-#[derive(Clone, Debug)]
-pub(super) struct Join {
-    /// The id given to the member before, or empty.
-    pub(super) member: String,
-    /// The fixed name of a static member.
-    pub(super) instance: Option<String>,
-    pub(super) client: String,
-    pub(super) host: String,
-    /// How long the member may be silent.
-    pub(super) session: Duration,
-    /// How long a rebalance waits for the member to join again.
-    pub(super) rebalance: Duration,
-    pub(super) protocol_type: String,
-    /// Assignment strategies in the member's order, each with the member's subscription.
-    pub(super) protocols: Vec<(String, Bytes)>,
-    /// Whether a new member must come back with the id it is given (newer clients do).
-    pub(super) must_know_id: bool,
-    /// Whether a leader may be told to skip the assignment (newer clients only).
-    pub(super) can_skip_assignment: bool,
-}
-
-/// The answer to a join.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Joined {
-    pub(super) error: i16,
-    pub(super) generation: i32,
-    pub(super) protocol: String,
-    pub(super) leader: String,
-    pub(super) member: String,
-    pub(super) skip_assignment: bool,
-    /// Id, instance and subscription of all members, for the leader only.
-    pub(super) members: Vec<(String, Option<String>, Bytes)>,
-}
-
-/// The answer to a sync: the member's assignment or an error code.
-pub(super) type Synced = Result<Bytes, i16>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -62,19 +28,6 @@ pub(super) enum State {
     CompletingRebalance,
     /// Every member has its assignment.
     Stable,
-}
-
-pub(super) struct Member {
-    pub(super) instance: Option<String>,
-    pub(super) client: String,
-    pub(super) host: String,
-    session: Duration,
-    rebalance: Duration,
-    protocols: Vec<(String, Bytes)>,
-    pub(super) assignment: Bytes,
-    last_seen: Instant,
-    joining: Option<oneshot::Sender<Joined>>,
-    syncing: Option<oneshot::Sender<Synced>>,
 }
 
 pub(super) struct Group {
@@ -104,60 +57,6 @@ impl State {
             State::PreparingRebalance => "PreparingRebalance",
             State::CompletingRebalance => "CompletingRebalance",
             State::Stable => "Stable",
-        }
-    }
-}
-
-// === impl Joined ===
-
-impl Joined {
-    fn refused(error: i16, member: &str) -> Joined {
-        let (generation, member) = (-1, member.into());
-        Joined {
-            error,
-            generation,
-            member,
-            ..Joined::default()
-        }
-    }
-}
-
-// === impl Member ===
-
-impl Member {
-    fn new(join: Join, now: Instant, reply: oneshot::Sender<Joined>) -> Member {
-        Member {
-            instance: join.instance,
-            client: join.client,
-            host: join.host,
-            session: join.session,
-            rebalance: join.rebalance,
-            protocols: join.protocols,
-            assignment: Bytes::new(),
-            last_seen: now,
-            joining: Some(reply),
-            syncing: None,
-        }
-    }
-
-    /// The member's subscription under an assignment strategy.
-    pub(super) fn subscription(&self, protocol: &str) -> Bytes {
-        let found = self.protocols.iter().find(|(name, _)| name == protocol);
-        found
-            .map(|(_, subscription)| subscription.clone())
-            .unwrap_or_default()
-    }
-
-    fn supports(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|(name, _)| name == protocol)
-    }
-
-    /// Whether the member's time is over. One that waits for an answer is alive as long as its connection is.
-    fn is_gone(&self, now: Instant) -> bool {
-        match (&self.joining, &self.syncing) {
-            (Some(reply), _) => reply.is_closed(),
-            (None, Some(reply)) if !reply.is_closed() => false,
-            _ => now > self.last_seen + self.session,
         }
     }
 }
@@ -432,147 +331,12 @@ impl Group {
         error_code::NONE
     }
 
-    /// Lets time pass: removes who is gone, ends waits that have lasted too long.
-    pub(super) fn tick(&mut self, now: Instant) {
-        self.expected.retain(|_, lapses| *lapses > now);
-        let is_late = self.state == State::CompletingRebalance && now >= self.deadline;
-        let gone = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.is_gone(now) || (is_late && member.syncing.is_none()));
-        let gone: Vec<String> = gone.map(|(id, _)| id.clone()).collect();
-        for id in gone {
-            self.remove(&id, now);
-        }
-        self.try_complete(now);
-    }
-
     /// Refuses everybody who waits, as the broker stops or the group is deleted.
     pub(super) fn release(&mut self) {
         for member in self.members.values_mut() {
             member.joining = None;
             member.syncing = None;
         }
-    }
-
-    fn remove(&mut self, id: &str, now: Instant) {
-        let Some(mut member) = self.members.remove(id) else {
-            return;
-        };
-        if let Some(reply) = member.joining.take() {
-            answer(reply, Joined::refused(error_code::UNKNOWN_MEMBER_ID, id));
-        }
-        if matches!(self.state, State::Stable | State::CompletingRebalance) {
-            self.prepare(now);
-        }
-    }
-
-    /// Begins a rebalance unless one has begun.
-    fn prepare(&mut self, now: Instant) {
-        if self.state == State::PreparingRebalance {
-            return;
-        }
-        self.not_before = match self.state {
-            State::Empty => now + self.initial_delay,
-            _ => now,
-        };
-        for member in self.members.values_mut() {
-            if let Some(reply) = member.syncing.take() {
-                answer(reply, Err(error_code::REBALANCE_IN_PROGRESS));
-            }
-        }
-        self.deadline = now + self.patience();
-        self.state = State::PreparingRebalance;
-    }
-
-    /// Ends the joining phase when all are there or time is up.
-    fn try_complete(&mut self, now: Instant) {
-        if self.state != State::PreparingRebalance {
-            return;
-        }
-        let complete = self.members.values().all(|member| member.joining.is_some());
-        if self.members.is_empty() {
-            self.generation = self.generation.wrapping_add(1).max(1);
-            self.state = State::Empty;
-            self.leader.clear();
-            self.protocol.clear();
-            return;
-        }
-        if now < self.not_before || (!complete && now < self.deadline) {
-            return;
-        }
-        // A static member that is late keeps its place until its session ends.
-        self.members
-            .retain(|_, member| member.joining.is_some() || member.instance.is_some());
-        if self.members.is_empty() {
-            return self.try_complete(now);
-        }
-        self.generation = self.generation.wrapping_add(1).max(1);
-        self.protocol = self.choose_protocol();
-        let is_present = |id: &String| {
-            self.members
-                .get(id)
-                .is_some_and(|member| member.joining.is_some())
-        };
-        if !is_present(&self.leader) {
-            let present = self.members.keys().find(|id| is_present(id));
-            self.leader = present.cloned().unwrap_or_default();
-        }
-        self.state = State::CompletingRebalance;
-        self.deadline = now + self.patience();
-        let ids: Vec<String> = self.members.keys().cloned().collect();
-        for id in ids {
-            let joined = self.joined(&id);
-            if let Some(member) = self.members.get_mut(&id)
-                && let Some(reply) = member.joining.take()
-            {
-                member.last_seen = now;
-                answer(reply, joined);
-            }
-        }
-    }
-
-    fn joined(&self, id: &str) -> Joined {
-        let listed = |(id, member): (&String, &Member)| {
-            (
-                id.clone(),
-                member.instance.clone(),
-                member.subscription(&self.protocol),
-            )
-        };
-        let members = if self.leader == id {
-            self.members.iter().map(listed).collect()
-        } else {
-            Vec::new()
-        };
-        Joined {
-            error: error_code::NONE,
-            generation: self.generation,
-            protocol: self.protocol.clone(),
-            leader: self.leader.clone(),
-            member: id.into(),
-            skip_assignment: false,
-            members,
-        }
-    }
-
-    /// The strategy that all members know and most prefer.
-    fn choose_protocol(&self) -> String {
-        let shared = |name: &str| self.members.values().all(|member| member.supports(name));
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let preferred = member.protocols.iter().find(|(name, _)| shared(name));
-            if let Some((name, _)) = preferred {
-                *votes.entry(name).or_default() += 1;
-            }
-        }
-        let chosen = votes.into_iter().max_by_key(|(_, votes)| *votes);
-        chosen.map(|(name, _)| name.into()).unwrap_or_default()
-    }
-
-    fn patience(&self) -> Duration {
-        let longest = self.members.values().map(|member| member.rebalance).max();
-        longest.unwrap_or_default()
     }
 
     fn member_of_instance(&self, instance: &str) -> Option<String> {

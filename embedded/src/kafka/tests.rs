@@ -43,7 +43,9 @@ fn frame(api: ApiKey, version: i16, body: &[u8]) -> Vec<u8> {
         .with_request_api_version(version)
         .with_correlation_id(7)
         .with_client_id(Some(text("test")));
-    header.encode(&mut bytes, api.request_header_version(version)).unwrap();
+    header
+        .encode(&mut bytes, api.request_header_version(version))
+        .unwrap();
     bytes.put_slice(body);
     let mut frame = (bytes.len() as i32).to_be_bytes().to_vec();
     frame.extend(bytes);
@@ -62,17 +64,34 @@ fn example(api: ApiKey, version: i16) -> Option<Vec<u8>> {
     Some(match api {
         ApiKey::Metadata => {
             let wanted = MetadataRequestTopic::default().with_name(Some(topic().into()));
-            encoded(&MetadataRequest::default().with_topics(Some(vec![wanted])), version)
+            encoded(
+                &MetadataRequest::default().with_topics(Some(vec![wanted])),
+                version,
+            )
         }
         ApiKey::Produce => {
             let batch = PartitionProduceData::default().with_records(Some(plain(3, 5).into()));
-            let data = TopicProduceData::default().with_name(topic().into()).with_partition_data(vec![batch]);
-            encoded(&ProduceRequest::default().with_acks(-1).with_topic_data(vec![data]), version)
+            let data = TopicProduceData::default()
+                .with_name(topic().into())
+                .with_partition_data(vec![batch]);
+            encoded(
+                &ProduceRequest::default()
+                    .with_acks(-1)
+                    .with_topic_data(vec![data]),
+                version,
+            )
         }
         ApiKey::ListOffsets => {
             let wanted = ListOffsetsPartition::default().with_timestamp(-1);
-            let wanted = ListOffsetsTopic::default().with_name(topic().into()).with_partitions(vec![wanted]);
-            encoded(&ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![wanted]), version)
+            let wanted = ListOffsetsTopic::default()
+                .with_name(topic().into())
+                .with_partitions(vec![wanted]);
+            encoded(
+                &ListOffsetsRequest::default()
+                    .with_replica_id((-1).into())
+                    .with_topics(vec![wanted]),
+                version,
+            )
         }
         ApiKey::JoinGroup => {
             let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
@@ -91,7 +110,10 @@ fn example(api: ApiKey, version: i16) -> Option<Vec<u8>> {
             let group = OffsetFetchRequestGroup::default()
                 .with_group_id(text("group").into())
                 .with_topics(Some(vec![topics]));
-            encoded(&OffsetFetchRequest::default().with_groups(vec![group]), version)
+            encoded(
+                &OffsetFetchRequest::default().with_groups(vec![group]),
+                version,
+            )
         }
         ApiKey::OffsetFetch => {
             let wanted = OffsetFetchRequestTopic::default()
@@ -107,7 +129,10 @@ fn example(api: ApiKey, version: i16) -> Option<Vec<u8>> {
                 .with_name(text("fresh").into())
                 .with_num_partitions(2)
                 .with_replication_factor(1);
-            encoded(&CreateTopicsRequest::default().with_topics(vec![topic]), version)
+            encoded(
+                &CreateTopicsRequest::default().with_topics(vec![topic]),
+                version,
+            )
         }
         _ => return None,
     })
@@ -161,15 +186,28 @@ async fn every_version_of_every_request_is_answered() {
     let mut socket = TcpStream::connect(server.addr()).await.unwrap();
     for served in SERVED {
         for version in served.version_min..=served.version_max {
-            let bodies = [Some(empty_body(served.api, version)), example(served.api, version)];
+            let bodies = [
+                Some(empty_body(served.api, version)),
+                example(served.api, version),
+            ];
             for body in bodies.into_iter().flatten() {
-                assert_eq!(served.check(version, &body), Ok(()), "{:?} {version}", served.api);
+                assert_eq!(
+                    served.check(version, &body),
+                    Ok(()),
+                    "{:?} {version}",
+                    served.api
+                );
                 if is_silent(served.api, version, &body) {
                     continue;
                 }
                 let reply = exchange(&mut socket, &frame(served.api, version, &body)).await;
                 let reply = reply.unwrap_or_else(|| panic!("{:?} {version} closed", served.api));
-                assert_eq!(reply[..4], 7_i32.to_be_bytes(), "{:?} {version}", served.api);
+                assert_eq!(
+                    reply[..4],
+                    7_i32.to_be_bytes(),
+                    "{:?} {version}",
+                    served.api
+                );
             }
         }
     }
@@ -184,9 +222,13 @@ fn is_silent(api: ApiKey, version: i16, body: &[u8]) -> bool {
 async fn a_version_question_from_the_future_is_told_the_versions_there_are() {
     let server = server().await;
     let mut socket = TcpStream::connect(server.addr()).await.unwrap();
-    let reply = exchange(&mut socket, &frame(ApiKey::ApiVersions, 99, &[])).await.unwrap();
+    let reply = exchange(&mut socket, &frame(ApiKey::ApiVersions, 99, &[]))
+        .await
+        .unwrap();
     assert_eq!(reply[4..6], error_code::UNSUPPORTED_VERSION.to_be_bytes());
-    let reply = exchange(&mut socket, &frame(ApiKey::ApiVersions, 0, &[])).await.unwrap();
+    let reply = exchange(&mut socket, &frame(ApiKey::ApiVersions, 0, &[]))
+        .await
+        .unwrap();
     assert_eq!(reply[4..6], error_code::NONE.to_be_bytes());
 }
 
@@ -215,8 +257,14 @@ fn bodies() -> impl Strategy<Value = (usize, i16, Vec<u8>)> {
     let served = 0..SERVED.len();
     let random = prop::collection::vec(any::<u8>(), 0..120);
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (served, any::<prop::sample::Index>(), random, changes, any::<bool>()).prop_map(
-        |(index, version, random, changes, is_random)| {
+    (
+        served,
+        any::<prop::sample::Index>(),
+        random,
+        changes,
+        any::<bool>(),
+    )
+        .prop_map(|(index, version, random, changes, is_random)| {
             let served = &SERVED[index];
             let versions = (served.version_max - served.version_min + 1) as usize;
             let version = served.version_min + version.index(versions) as i16;
@@ -232,8 +280,7 @@ fn bodies() -> impl Strategy<Value = (usize, i16, Vec<u8>)> {
                 }
             }
             (index, version, body)
-        },
-    )
+        })
 }
 
 #[test]

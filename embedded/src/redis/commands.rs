@@ -112,6 +112,7 @@ const COMMANDS: &[Command] = &[
     command("TIME", 1, server::time),
     command("INFO", -1, server::info),
     command("COMMAND", -1, server::commands),
+    command("UNWATCH", 1, server::unwatch),
 ];
 
 const fn command(

@@ -1,7 +1,9 @@
 //! One client's connection: requests in, replies out in the same order, messages of channels in between.
 
+mod subscription;
+mod transaction;
+
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +13,7 @@ use tokio::net::TcpStream;
 use super::commands::{Command, check_arity};
 use super::keyspace::{Alarm, Keyspace};
 use super::now_ms;
-use super::pubsub::{Channels, Mailbox, Topic};
+use super::pubsub::{Channels, Mailbox};
 use super::reply::{Failure, Protocol, Reply};
 use super::request::{Decoder, Request};
 use super::{Config, number};
@@ -25,9 +27,6 @@ const REPLY_BYTES_GATHERED: usize = 64 * 1024;
 
 /// Bytes read from the socket at a time.
 const READ_BYTES: usize = 16 * 1024;
-
-/// Keys that one connection may watch.
-const WATCHED_MAX: usize = 10_000;
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -186,12 +185,7 @@ impl Connection {
             return;
         }
         let reply = match self.own(&name, &request) {
-            Some(outcome) => {
-                if outcome.is_err() {
-                    self.break_transaction();
-                }
-                outcome.into()
-            }
+            Some(outcome) => outcome.into(),
             None if self.transaction.is_some() => self.queue(request).into(),
             None => self.run(&request),
         };
@@ -202,14 +196,14 @@ impl Connection {
     fn own(&mut self, name: &str, request: &Request) -> Option<Result<Reply, Failure>> {
         let arguments = &request[1..];
         Some(match name {
-            "MULTI" => self.multi(),
-            "EXEC" => self.exec(),
-            "DISCARD" => self.discard(),
+            "MULTI" => check_arity(name, 1, request).and_then(|()| self.multi()),
+            "EXEC" => check_arity(name, 1, request).and_then(|()| self.exec()),
+            "DISCARD" => check_arity(name, 1, request).and_then(|()| self.discard()),
             "WATCH" => self.watch(request),
-            "UNWATCH" if self.transaction.is_none() => {
+            "UNWATCH" if self.transaction.is_none() => check_arity(name, 1, request).map(|()| {
                 self.unwatch();
-                Ok(Reply::Ok)
-            }
+                Reply::Ok
+            }),
             "HELLO" => self.hello(arguments),
             "CLIENT" => self.client(request),
             "SELECT" => {
@@ -270,121 +264,6 @@ impl Connection {
         Some(published.into())
     }
 
-    fn multi(&mut self) -> Result<Reply, Failure> {
-        if self.transaction.is_some() {
-            return Err(Failure::new("ERR MULTI calls can not be nested"));
-        }
-        self.transaction = Some(Transaction::default());
-        Ok(Reply::Ok)
-    }
-
-    /// Adds a request to the open transaction, which breaks it if the request could not run at all.
-    fn queue(&mut self, request: Request) -> Result<Reply, Failure> {
-        let is_publish = request[0].eq_ignore_ascii_case(b"PUBLISH");
-        let checked = match is_publish {
-            true => check_arity("publish", 3, &request),
-            false => Command::find(&request).map(drop),
-        };
-        let bytes_max = self.shared.config.query_bytes_max;
-        let Some(transaction) = &mut self.transaction else {
-            return Err(Failure::new("ERR EXEC without MULTI"));
-        };
-        let bytes = request
-            .iter()
-            .map(|word| word.len() + size_of::<Bytes>())
-            .sum::<usize>();
-        let checked = checked.and_then(|()| match transaction.bytes + bytes <= bytes_max {
-            true => Ok(()),
-            false => Err(Failure::new("ERR transaction too large")),
-        });
-        if let Err(failure) = checked {
-            *transaction = Transaction {
-                is_broken: true,
-                ..Transaction::default()
-            };
-            return Err(failure);
-        }
-        if !transaction.is_broken {
-            transaction.bytes += bytes;
-            transaction.requests.push(request);
-        }
-        Ok(Reply::Simple("QUEUED"))
-    }
-
-    fn exec(&mut self) -> Result<Reply, Failure> {
-        let Some(transaction) = self.transaction.take() else {
-            return Err(Failure::new("ERR EXEC without MULTI"));
-        };
-        let shared = Arc::clone(&self.shared);
-        let mut keyspace = shared.keyspace();
-        keyspace.pass_time(now_ms());
-        let is_disturbed = self.alarm.load(Ordering::Relaxed);
-        self.forget_watches(&mut keyspace);
-        if transaction.is_broken {
-            return Err(Failure::new(
-                "EXECABORT Transaction discarded because of previous errors.",
-            ));
-        }
-        if is_disturbed {
-            return Ok(Reply::NilArray);
-        }
-        let replies = transaction.requests.iter().map(|request| {
-            if let Some(reply) = self.publish(request) {
-                return reply;
-            }
-            match Command::find(request) {
-                Ok(command) => command.run(&mut keyspace, request),
-                Err(failure) => Reply::Error(failure),
-            }
-        });
-        Ok(Reply::Array(replies.collect()))
-    }
-
-    fn discard(&mut self) -> Result<Reply, Failure> {
-        if self.transaction.take().is_none() {
-            return Err(Failure::new("ERR DISCARD without MULTI"));
-        }
-        self.unwatch();
-        Ok(Reply::Ok)
-    }
-
-    fn break_transaction(&mut self) {
-        if let Some(transaction) = &mut self.transaction {
-            transaction.is_broken = true;
-        }
-    }
-
-    fn watch(&mut self, request: &Request) -> Result<Reply, Failure> {
-        if self.transaction.is_some() {
-            return Err(Failure::new("ERR WATCH inside MULTI is not allowed"));
-        }
-        check_arity("watch", -2, request)?;
-        if self.watched.len() + request.len() > WATCHED_MAX {
-            return Err(Failure::new("ERR too many watched keys"));
-        }
-        let mut keyspace = self.shared.keyspace();
-        keyspace.pass_time(now_ms());
-        for key in &request[1..] {
-            if !self.watched.contains(key) {
-                keyspace.watch(key.clone(), &self.alarm);
-                self.watched.push(key.clone());
-            }
-        }
-        Ok(Reply::Ok)
-    }
-
-    fn unwatch(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        self.forget_watches(&mut shared.keyspace());
-    }
-
-    fn forget_watches(&mut self, keyspace: &mut Keyspace) {
-        for key in self.watched.drain(..) {
-            keyspace.unwatch(&key, &self.alarm);
-        }
-        self.alarm.store(false, Ordering::Relaxed);
-    }
-
     fn hello(&mut self, arguments: &[Bytes]) -> Result<Reply, Failure> {
         let protocol = match arguments.first().map(|version| &version[..]) {
             None => self.protocol,
@@ -436,64 +315,6 @@ impl Connection {
             )),
         }
     }
-
-    fn is_subscribed(&self) -> bool {
-        !self.shared.channels().subscriptions(self.id).is_empty()
-    }
-
-    /// The commands about channels, which answer once per channel.
-    fn subscribe(&mut self, name: &str, request: &Request) -> Option<Vec<Reply>> {
-        let topic: fn(Bytes) -> Topic = if name.starts_with('P') {
-            Topic::Pattern
-        } else {
-            Topic::Channel
-        };
-        let is_ending = match name {
-            "SUBSCRIBE" | "PSUBSCRIBE" => false,
-            "UNSUBSCRIBE" | "PUNSUBSCRIBE" => true,
-            _ => return None,
-        };
-        if self.transaction.is_some() {
-            self.break_transaction();
-            return Some(vec![Reply::Error(Failure::new(
-                "ERR subscriptions inside MULTI are not supported",
-            ))]);
-        }
-        let names = request[1..].iter().cloned().map(topic);
-        if is_ending {
-            return Some(self.unsubscribe(name, names.collect()));
-        }
-        if let Err(failure) = check_arity(name, -2, request) {
-            return Some(vec![Reply::Error(failure)]);
-        }
-        let mut channels = self.shared.channels();
-        if self.mailbox.is_none() {
-            self.mailbox = Some(channels.open(self.id));
-        }
-        let replies = names.map(|topic| match channels.subscribe(self.id, topic.clone()) {
-            Some(count) => confirmation(name, Some(topic), count),
-            None => Reply::Error(Failure::new("ERR too many subscriptions")),
-        });
-        Some(replies.collect())
-    }
-
-    fn unsubscribe(&mut self, name: &str, mut topics: Vec<Topic>) -> Vec<Reply> {
-        let mut channels = self.shared.channels();
-        let of_patterns = name.starts_with('P');
-        if topics.is_empty() {
-            topics = channels.subscriptions(self.id);
-            topics.retain(|topic| matches!(topic, Topic::Pattern(_)) == of_patterns);
-        }
-        if topics.is_empty() {
-            let count = channels.subscriptions(self.id).len();
-            return vec![confirmation(name, None, count)];
-        }
-        let ended = topics.into_iter().map(|topic| {
-            let count = channels.unsubscribe(self.id, &topic);
-            confirmation(name, Some(topic), count)
-        });
-        ended.collect()
-    }
 }
 
 impl Drop for Connection {
@@ -501,16 +322,4 @@ impl Drop for Connection {
         self.shared.channels().close(self.id);
         self.unwatch();
     }
-}
-
-fn confirmation(name: &str, topic: Option<Topic>, count: usize) -> Reply {
-    let topic = match topic {
-        Some(Topic::Channel(name) | Topic::Pattern(name)) => Reply::Bulk(name),
-        None => Reply::Nil,
-    };
-    Reply::Push(vec![
-        Reply::text(name.to_ascii_lowercase()),
-        topic,
-        Reply::count(count),
-    ])
 }

@@ -19,6 +19,11 @@ const RETRY_FLOOR: Duration = Duration::from_millis(100);
 /// The longest wait between attempts to learn a partition's bounds.
 const RETRY_CEILING: Duration = Duration::from_secs(2);
 
+/// How long Redis may take to say that it is there; the store answers as soon.
+const CACHE_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long reading a snapshot may take; beyond, the rows are read instead.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A numbering that is ready for the window to be read back.
 pub(super) struct Base {
     pub(super) log: RoomLog,
@@ -31,23 +36,47 @@ pub(super) struct Base {
 }
 
 /// Finds the base of a partition: the snapshot in Redis if it adds up, else the persister's row.
+///
+/// The bounds are asked for after the position was read: others move it all the time, and an honest one then lies
+/// within them.
 pub(super) async fn find(effects: &Effects) -> Result<Base, OwnerError> {
     let (resources, partition) = (&*effects.resources, effects.partition);
+    if let Some(log) = restore(effects).await {
+        let bounds = watermarks(resources, partition).await;
+        within(partition, log.next().offset, bounds)?;
+        if log.next().offset >= bounds.low {
+            return Ok(Base::on(log, true, bounds));
+        }
+        tracing::warn!(partition, "the snapshot was left behind by retention");
+    }
+    let log = from_row(resources, partition).await?;
     let bounds = watermarks(resources, partition).await;
-    let snapshot = restore(effects, bounds).await?;
-    let trusted = snapshot.is_some();
-    let log = match snapshot {
-        Some(log) => log,
-        None => from_row(resources, partition, bounds).await?,
-    };
-    // What lies below the log's own start is older than any retry can be, as retention is longer than 24 hours.
-    let read_from = log.window_start_for(log.next()).max(bounds.low);
-    Ok(Base {
-        log,
-        trusted,
-        read_from,
-        end: bounds.high,
-    })
+    let offset = log.next().offset;
+    within(partition, offset, bounds)?;
+    let low = bounds.low;
+    if offset < low {
+        return Err(OwnerError::Trimmed {
+            partition,
+            offset,
+            low,
+        });
+    }
+    Ok(Base::on(log, false, bounds))
+}
+
+// === impl Base ===
+
+impl Base {
+    fn on(log: RoomLog, trusted: bool, bounds: Watermarks) -> Self {
+        // What lies below the log's own start is older than any retry can be, as retention is longer than 24 hours.
+        let read_from = log.window_start_for(log.next()).max(bounds.low);
+        Self {
+            log,
+            trusted,
+            read_from,
+            end: bounds.high,
+        }
+    }
 }
 
 async fn watermarks(resources: &Resources, partition: u32) -> Watermarks {
@@ -63,57 +92,48 @@ async fn watermarks(resources: &Resources, partition: u32) -> Watermarks {
     }
 }
 
-/// The numbering Redis holds, if it can be trusted and the log still has what comes after it.
-async fn restore(effects: &Effects, bounds: Watermarks) -> Result<Option<RoomLog>, OwnerError> {
+/// The numbering Redis holds, if it answers soon and can be trusted.
+async fn restore(effects: &Effects) -> Option<RoomLog> {
     let (resources, partition) = (&*effects.resources, effects.partition);
-    let snapshot = match resources.cache.read_heads(effects.heads_key()).await {
-        Ok(Some(snapshot)) => snapshot,
-        Ok(None) => return Ok(None),
-        Err(error) => {
+    let read = async {
+        // A Redis that does not even answer this is not worth the wait for the whole set.
+        tokio::time::timeout(CACHE_ANSWER_TIMEOUT, resources.cache.ping())
+            .await
+            .ok()?
+            .ok()?;
+        Some(resources.cache.read_heads(effects.heads_key()).await)
+    };
+    let snapshot = match tokio::time::timeout(SNAPSHOT_TIMEOUT, read).await {
+        Ok(Some(Ok(snapshot))) => snapshot?,
+        Ok(Some(Err(error))) => {
             tracing::warn!(partition, %error, "no snapshot can be read");
-            return Ok(None);
+            return None;
+        }
+        Ok(None) | Err(_) => {
+            tracing::warn!(partition, "redis does not answer in time");
+            return None;
         }
     };
-    match RoomLog::restore(resources.spec(partition), snapshot) {
-        Ok(log) => {
-            let offset = log.next().offset;
-            within(partition, offset, bounds)?;
-            // A snapshot that was left behind by retention is useless; the persister's row may be newer.
-            Ok((offset >= bounds.low).then_some(log))
-        }
-        Err(untrusted) => {
-            tracing::warn!(partition, %untrusted, "the snapshot is discarded");
-            Ok(None)
-        }
-    }
+    RoomLog::restore(resources.spec(partition), snapshot)
+        .inspect_err(|untrusted| tracing::warn!(partition, %untrusted, "the snapshot is discarded"))
+        .ok()
 }
 
 /// A numbering that starts at the persister's row, or at the log's first record where there is none.
-async fn from_row(
-    resources: &Resources,
-    partition: u32,
-    bounds: Watermarks,
-) -> Result<RoomLog, OwnerError> {
+async fn from_row(resources: &Resources, partition: u32) -> Result<RoomLog, OwnerError> {
     let row = row(resources, partition).await;
+    let opened = resources.generation;
     let start = Position {
-        generation: resources.generation,
+        generation: opened,
         offset: 0,
     };
     let (position, accepted) = row.map_or((start, 0), |row| (row.position, row.accepted));
-    if position.generation != start.generation {
-        let (stored, opened) = (position.generation, start.generation);
+    if position.generation != opened {
+        let stored = position.generation;
         return Err(OwnerError::Generation {
             partition,
             stored,
             opened,
-        });
-    }
-    within(partition, position.offset, bounds)?;
-    if position.offset < bounds.low {
-        return Err(OwnerError::Trimmed {
-            partition,
-            offset: position.offset,
-            low: bounds.low,
         });
     }
     Ok(RoomLog::partial(

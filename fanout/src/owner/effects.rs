@@ -22,6 +22,9 @@ const RETRY_FLOOR: Duration = Duration::from_millis(50);
 /// The longest wait between attempts to read the store.
 const RETRY_CEILING: Duration = Duration::from_secs(2);
 
+/// How long looking for records at the log's end may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The news an effect ends with.
 pub(super) enum Done {
     /// These rooms' rows were read; a room may have none.
@@ -38,6 +41,8 @@ pub(super) enum Done {
     Checked(Result<Option<Snapshot>, ()>),
     /// The log's end, if it could be asked for.
     End(Option<i64>),
+    /// The log holds no record from where it was looked up to this end, if that could be proved.
+    Nothing(Option<i64>),
 }
 
 /// The effects of one partition's owner.
@@ -141,6 +146,15 @@ impl Effects {
     pub(super) async fn find_end(self) -> Done {
         let watermarks = self.resources.bounds.watermarks(self.partition).await;
         Done::End(watermarks.ok().map(|watermarks| watermarks.high))
+    }
+
+    /// Finds out whether the log holds any record in a range at its end. Marks of transactions take offsets there that no
+    /// reader ever gets to see.
+    pub(super) async fn look_for_records(self, from: i64, end: i64) -> Done {
+        let mut stream = self.resources.bounds.open(self.partition, from);
+        let batch = tokio::time::timeout(LOOK_TIMEOUT, stream.next_batch(1)).await;
+        let nothing = matches!(batch, Ok(Ok(batch)) if batch.caught_up && batch.records.is_empty());
+        Done::Nothing(nothing.then_some(end))
     }
 
     pub(super) fn heads_key(&self) -> HeadsKey {

@@ -69,6 +69,11 @@ impl FreshHeads {
         passed
     }
 
+    /// The latest end anyone waits for.
+    pub(super) fn latest_end(&self) -> Option<i64> {
+        self.waiting.last_key_value().map(|(end, _)| *end)
+    }
+
     /// Forgets questions nobody waits for any more.
     pub(super) fn prune(&mut self) {
         self.queued.retain(|question| !question.reply.is_closed());

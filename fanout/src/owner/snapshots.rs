@@ -10,6 +10,9 @@ use crate::metrics;
 /// How often it is moved forward: what a new owner has to number again is this much of the log.
 const WRITE_INTERVAL_MS: u64 = 500;
 
+/// How often the wait doubles while writes fail, up to 16 s: collecting a whole set in vain costs the owner time.
+const RETRY_DOUBLINGS_MAX: u32 = 5;
+
 /// How often it is checked against itself. A lost write stands at most this long, and is harmless until then, as its
 /// sum shows it.
 const CHECK_INTERVAL_MS: u64 = 5_000;
@@ -24,6 +27,8 @@ pub(super) struct Snapshots {
     replace: bool,
     writing: bool,
     checking: bool,
+    /// Writes that failed since the last one that did not.
+    failures: u32,
     next_write_ms: u64,
     next_check_ms: u64,
 }
@@ -45,6 +50,7 @@ impl Snapshots {
             replace: !trusted,
             writing: false,
             checking: false,
+            failures: 0,
             next_write_ms: now_ms,
             next_check_ms: now_ms + CHECK_INTERVAL_MS,
         }
@@ -57,7 +63,8 @@ impl Snapshots {
         }
         let write = self.next_write(log)?;
         self.writing = true;
-        self.next_write_ms = now_ms + WRITE_INTERVAL_MS;
+        let wait = WRITE_INTERVAL_MS << self.failures.min(RETRY_DOUBLINGS_MAX);
+        self.next_write_ms = now_ms + wait;
         Some(write)
     }
 
@@ -90,10 +97,12 @@ impl Snapshots {
     /// The write ended. What may not have been written is written with the next one.
     pub(super) fn written(&mut self, log: &mut RoomLog, write: Write, worked: bool) {
         self.writing = false;
-        if !worked {
+        if worked {
+            self.failures = 0;
+            self.replace &= !write.whole;
+        } else {
             log.return_changes(write.changes);
-        } else if write.whole {
-            self.replace = false;
+            self.failures = self.failures.saturating_add(1);
         }
     }
 
@@ -198,6 +207,21 @@ mod tests {
         snapshots.written(&mut log, lost, false);
         let next = snapshots.begin_write(&mut log, WRITE_INTERVAL_MS).unwrap();
         assert_eq!(next.changes.heads.len(), 2);
+    }
+
+    #[test]
+    fn failing_writes_come_ever_more_rarely() {
+        let (mut snapshots, mut log) = (Snapshots::new(false, 0), log());
+        let (mut now_ms, mut writes) = (0, 0);
+        while now_ms < 600_000 {
+            number(&mut log, "a");
+            if let Some(write) = snapshots.begin_write(&mut log, now_ms) {
+                writes += 1;
+                snapshots.written(&mut log, write, false);
+            }
+            now_ms += 250;
+        }
+        assert!((30..50).contains(&writes), "{writes}");
     }
 
     #[test]

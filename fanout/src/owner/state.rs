@@ -76,10 +76,10 @@ impl State {
         Self {
             loads: Loads::new(log.is_complete()),
             snapshots: Snapshots::new(trusted, now_ms),
-            log,
-            tail: TailBacklog::default(),
+            tail: TailBacklog::shared_by(log.spec().partition_count),
             fresh: FreshHeads::default(),
-            memory: Memory::new(),
+            memory: Memory::shared_by(log.spec().partition_count),
+            log,
             interest: InterestTable::new(),
             gateways: HashMap::new(),
             busy: HashSet::new(),

@@ -4,9 +4,10 @@ use roomlog_platform::link::EncodedEvent;
 
 use crate::metrics;
 
-/// Bytes that may wait for Redis: some seconds of traffic. Beyond, all that waits is dropped, so that what is written
-/// once Redis answers again is the newest. The holes are noticed by who reads the tails.
-const BACKLOG_BYTES_MAX: usize = 8 << 20;
+/// Bytes that may wait for Redis in an instance that owns every partition; each owner may use its share: some seconds
+/// of traffic. Beyond, all that waits is dropped, so that what is written once Redis answers again is the newest. The
+/// holes are noticed by who reads the tails.
+const INSTANCE_BYTES_MAX: usize = 64 << 20;
 
 /// Events written in one round trip.
 const WRITE_EVENTS_MAX: usize = 1_000;
@@ -15,20 +16,31 @@ const WRITE_EVENTS_MAX: usize = 1_000;
 const EVENT_OVERHEAD_BYTES: usize = 128;
 
 /// What was not written yet. At most one write is under way at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TailBacklog {
     events: Vec<EncodedEvent>,
     bytes: usize,
+    bytes_max: usize,
     writing: bool,
 }
 
 // === impl TailBacklog ===
 
 impl TailBacklog {
+    /// The backlog of one of so many owners.
+    pub(super) fn shared_by(partition_count: u32) -> Self {
+        Self {
+            events: vec![],
+            bytes: 0,
+            bytes_max: INSTANCE_BYTES_MAX / partition_count.max(1) as usize,
+            writing: false,
+        }
+    }
+
     pub(super) fn push(&mut self, event: EncodedEvent) {
         self.bytes += event.record.len() + EVENT_OVERHEAD_BYTES;
         self.events.push(event);
-        if self.bytes > BACKLOG_BYTES_MAX {
+        if self.bytes > self.bytes_max {
             metrics::tail_dropped(self.events.len());
             self.events.clear();
             self.bytes = 0;
@@ -78,7 +90,7 @@ mod tests {
 
     #[test]
     fn one_write_at_a_time_takes_all_that_waits() {
-        let mut backlog = TailBacklog::default();
+        let mut backlog = TailBacklog::shared_by(8);
         assert_eq!(backlog.begin_write(), None);
         backlog.push(event(1, 10));
         backlog.push(event(2, 10));
@@ -92,10 +104,10 @@ mod tests {
 
     #[test]
     fn keeps_the_newest_when_redis_is_slow() {
-        let mut backlog = TailBacklog::default();
+        let mut backlog = TailBacklog::shared_by(8);
         for seq in 1..=20 {
             backlog.push(event(seq, 1 << 20));
-            assert!(backlog.bytes <= BACKLOG_BYTES_MAX);
+            assert!(backlog.bytes <= backlog.bytes_max);
         }
         let kept = backlog.begin_write().unwrap();
         assert!(kept.len() < 9);

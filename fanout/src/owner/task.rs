@@ -13,7 +13,11 @@ use roomlog_platform::{
     kafka::{Batch, LogRecord, PartitionStream, ReadError},
     stored_event::StoredEvent,
 };
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -46,7 +50,7 @@ pub(crate) struct Progress(AtomicI64);
 enum Event {
     Read(Result<Batch, ReadError>),
     Asked(Command),
-    Done(Done),
+    Done(Result<Done, JoinError>),
     Tick,
     Stop,
 }
@@ -73,6 +77,10 @@ struct Owner {
     /// Heads are stated once everything before it is applied.
     end: i64,
     live: bool,
+    /// `read_to` at the last tick, while somebody waited for more.
+    stalled_at: Option<i64>,
+    /// Whether records at the log's end are being looked for.
+    looking: bool,
     running: JoinSet<Done>,
     commands: mpsc::Sender<Command>,
     started: Instant,
@@ -147,6 +155,8 @@ impl Owner {
             read_to: base.read_from,
             end: base.end,
             live: false,
+            stalled_at: None,
+            looking: false,
             running: JoinSet::new(),
             commands,
             started,
@@ -172,14 +182,14 @@ impl Owner {
             let event = tokio::select! {
                 () = stop.cancelled() => Event::Stop,
                 _ = ticks.tick() => Event::Tick,
-                Some(Ok(done)) = self.running.join_next() => Event::Done(done),
+                Some(done) = self.running.join_next() => Event::Done(done),
                 Some(command) = asked.recv() => Event::Asked(command),
                 batch = self.stream.next_batch(BATCH_RECORDS_MAX), if may_read => Event::Read(batch),
             };
             match event {
                 Event::Read(batch) => self.take(batch?),
                 Event::Asked(command) => self.asked(command),
-                Event::Done(done) => self.done(done),
+                Event::Done(done) => self.done(done?),
                 Event::Tick => self.tick(),
                 Event::Stop => return Ok(()),
             }
@@ -197,6 +207,11 @@ impl Owner {
             }
         }
         self.read_to = self.read_to.max(batch.next_offset);
+        if batch.caught_up && !self.live {
+            // The stream was opened after the end was asked for, so nothing below it is left; marks of transactions
+            // may take the last offsets.
+            self.read_to = self.read_to.max(self.end);
+        }
     }
 
     fn apply_pending(&mut self) {
@@ -311,6 +326,10 @@ impl Owner {
             }
             Done::Checked(found) => self.state.snapshots.checked(found, now_ms),
             Done::End(end) => self.state.fresh.looked(end),
+            Done::Nothing(end) => {
+                self.looking = false;
+                self.read_to = self.read_to.max(end.unwrap_or(self.read_to));
+            }
         }
     }
 
@@ -318,6 +337,7 @@ impl Owner {
         let now_ms = self.now_ms();
         self.state.tick();
         self.state.notice_completeness();
+        self.look_past_a_stall();
         metrics::position(self.partition, self.state.log.next().offset);
         if self.state.loads.begin_list(now_ms) {
             self.running.spawn(self.effects.clone().list_rooms());
@@ -331,6 +351,25 @@ impl Owner {
                 .spawn(self.effects.clone().write_snapshot(write));
         } else if self.state.snapshots.begin_check(&self.state.log, now_ms) {
             self.running.spawn(self.effects.clone().check_snapshot());
+        }
+    }
+
+    /// Where somebody waits for an end and nothing comes, it is found out whether anything is there to come.
+    fn look_past_a_stall(&mut self) {
+        let end = self
+            .state
+            .fresh
+            .latest_end()
+            .filter(|end| *end > self.read_to);
+        let before = std::mem::replace(&mut self.stalled_at, end.map(|_| self.read_to));
+        if let Some(end) = end
+            && before == Some(self.read_to)
+            && !self.looking
+        {
+            self.looking = true;
+            let effects = self.effects.clone();
+            self.running
+                .spawn(effects.look_for_records(self.read_to, end));
         }
     }
 

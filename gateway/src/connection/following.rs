@@ -5,21 +5,24 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::FutureExt as _;
 use roomlog_core::{
-    code::{Code, Refusal},
+    code::Refusal,
     ids::Seq,
     session::{AckMode, Done, Mark, RequestId, SubIndex},
     stomp::Provenance,
 };
 
 use super::{
-    Connection, Outcome, SLOW_PERIOD_MS,
-    subscription::{self, Batch, Begin, State},
+    Connection, Outcome,
+    subscription::{self, Batch, Begin, REPLAY_BYTES_MAX, State},
 };
 use crate::{
     hub::{Shown, Subscriber, reset_frame},
     metrics,
     outbox::Delivery,
 };
+
+/// Subscriptions of a connection that catch up at once; each may hold [`REPLAY_BYTES_MAX`]. The others wait their turn.
+const PULLS_MAX: usize = 4;
 
 impl Connection {
     /// Writes what the hub delivered, each subscription's events in order.
@@ -42,22 +45,24 @@ impl Connection {
         self.session.wrote(now_ms);
     }
 
-    /// The outbox was full and is empty now: what was dropped is fetched again, once.
+    /// The outbox was full and is empty now: what was dropped is fetched again, as fast as the client takes it.
     pub(super) fn fall_behind(&mut self, now_ms: u64) {
         metrics::overflow();
-        let is_slow = self
-            .overflowed_ms
-            .is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < SLOW_PERIOD_MS);
-        if is_slow {
-            return self.send_away(&Refusal::retry_after(
-                Code::Overloaded,
-                "too slow to follow; come back with since",
-                1_000,
-            ));
+        for (index, subscription) in &mut self.subscriptions {
+            if subscription.fall_behind() {
+                self.lagging.insert(*index);
+            }
         }
-        self.overflowed_ms = Some(now_ms);
-        for subscription in self.subscriptions.values_mut() {
-            subscription.fall_behind();
+        if !self.lagging.is_empty() {
+            self.behind_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// A subscription is in step with its room again, or does not matter any more.
+    pub(super) fn catches_up(&mut self, index: SubIndex) {
+        self.lagging.remove(&index);
+        if self.lagging.is_empty() {
+            self.behind_ms = None;
         }
     }
 
@@ -70,13 +75,18 @@ impl Connection {
             return;
         };
         let caller = &member.caller;
-        for (index, subscription) in &mut self.subscriptions {
-            if subscription.state != State::Behind {
-                continue;
-            }
+        let is_pulling = |state| matches!(state, State::Pulling | State::PullingStale);
+        let subscriptions = self.subscriptions.values();
+        let pulling = subscriptions
+            .filter(|subscription| is_pulling(subscription.state))
+            .count();
+        let behind = self.subscriptions.iter_mut();
+        let behind = behind.filter(|(_, subscription)| subscription.state == State::Behind);
+        for (index, subscription) in behind.take(PULLS_MAX.saturating_sub(pulling)) {
             subscription.state = State::Pulling;
             let (gateway, caller) = (Arc::clone(&self.gateway), caller.clone());
             let (index, key, next) = (*index, subscription.key.clone(), subscription.next);
+            let page_events = subscription.page_events;
             let subscriber = Subscriber {
                 connection: self.id,
                 index,
@@ -86,7 +96,9 @@ impl Connection {
             };
             self.doing.push(
                 async move {
-                    let batch = subscription::pull(&gateway, &caller, &key, subscriber, next).await;
+                    let batch =
+                        subscription::pull(&gateway, &caller, &key, subscriber, next, page_events)
+                            .await;
                     Outcome::Pulled(index, batch)
                 }
                 .boxed(),
@@ -102,14 +114,27 @@ impl Connection {
         match batch {
             Ok(Batch::Events(events)) => {
                 subscription.state = State::Behind;
-                for shown in events {
-                    self.replay(index, &shown);
+                subscription.learn_size(&events);
+                let mut bytes = 0;
+                // What is left over is asked for again once this has left.
+                for shown in &events {
+                    if bytes >= REPLAY_BYTES_MAX {
+                        break;
+                    }
+                    bytes += shown.bytes();
+                    self.replay(index, shown);
                 }
                 self.session.wrote(now_ms);
             }
             Ok(Batch::Live) if is_stale => subscription.state = State::Behind,
-            Ok(Batch::Live) => subscription.state = State::Live,
-            Ok(Batch::Ended) => subscription.state = State::Ended,
+            Ok(Batch::Live) => {
+                subscription.state = State::Live;
+                self.catches_up(index);
+            }
+            Ok(Batch::Ended) => {
+                subscription.state = State::Ended;
+                self.catches_up(index);
+            }
             // Silence would look like a quiet room.
             Err(refusal) => self.send_away(&refusal),
         }

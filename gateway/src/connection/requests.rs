@@ -15,7 +15,7 @@ use roomlog_schemas::json;
 
 use super::{
     Connection, Member, Outcome,
-    subscription::{self, State, Subscription},
+    subscription::{self, Subscription},
 };
 use crate::{
     auth::{AuthError, Identity, Verifier},
@@ -342,16 +342,8 @@ impl Connection {
             return self.finish(request, Err(refusal));
         };
         let key = RoomKey::from(room);
-        self.subscriptions.insert(
-            index,
-            Subscription {
-                key: key.clone(),
-                envelope,
-                ack,
-                next: Seq::ZERO,
-                state: State::Starting,
-            },
-        );
+        let starting = Subscription::starting(key.clone(), envelope, ack);
+        self.subscriptions.insert(index, starting);
         let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());
         self.doing.push(
             async move {
@@ -367,6 +359,7 @@ impl Connection {
         let Some(subscription) = self.subscriptions.remove(&index) else {
             return self.finish(request, Ok(Done::Plain));
         };
+        self.catches_up(index);
         let (gateway, connection) = (Arc::clone(&self.gateway), self.id);
         self.doing.push(
             async move {

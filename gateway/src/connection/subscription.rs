@@ -13,7 +13,10 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     gateway::Gateway,
-    hub::{Caller, Pulled, Purpose, Shown, Subscriber, fresh_head, page_of_shown, page_to_show},
+    hub::{
+        Caller, PAGE_EVENTS_MAX, Pulled, Purpose, Shown, Subscriber, fresh_head, page_of_shown,
+        page_to_show,
+    },
 };
 
 /// How long a replay waits for events that no source has at the moment. After it the session ends with
@@ -21,6 +24,14 @@ use crate::{
 const EVENTS_WAIT: Duration = Duration::from_secs(20);
 const RETRY_FLOOR: Duration = Duration::from_millis(50);
 const RETRY_CEILING: Duration = Duration::from_secs(1);
+
+/// Bytes of a replay that are written before the next events are asked for: a client that stalls in the middle of a
+/// replay holds about this much.
+pub(super) const REPLAY_BYTES_MAX: usize = 64 << 10;
+/// Events asked for at first, before their size is known.
+const PAGE_FIRST: u64 = 64;
+/// Events asked for at once, at least and at most.
+const PAGE_EVENTS: std::ops::RangeInclusive<u64> = 8..=PAGE_EVENTS_MAX;
 
 /// One subscription that was granted.
 #[derive(Debug)]
@@ -31,6 +42,8 @@ pub(super) struct Subscription {
     /// The first event not written yet. What comes before is a repeat, what comes after must wait.
     pub(super) next: Seq,
     pub(super) state: State,
+    /// How many events to ask for, going by the size of the last ones.
+    pub(super) page_events: u64,
 }
 
 /// Where a subscription's events come from.
@@ -72,13 +85,35 @@ pub(super) enum Batch {
 // === impl Subscription ===
 
 impl Subscription {
-    /// The outbox was dropped, and perhaps events of this subscription with it.
-    pub(super) fn fall_behind(&mut self) {
+    /// A subscription that is being granted.
+    pub(super) fn starting(key: RoomKey, envelope: Envelope, ack: AckMode) -> Self {
+        Self {
+            key,
+            envelope,
+            ack,
+            next: Seq::ZERO,
+            state: State::Starting,
+            page_events: PAGE_FIRST,
+        }
+    }
+
+    /// Learns from the events just got how many to ask for.
+    pub(super) fn learn_size(&mut self, events: &[Arc<Shown>]) {
+        let bytes: usize = events.iter().map(|shown| shown.bytes()).sum();
+        let each = bytes / events.len().max(1);
+        let fitting = (REPLAY_BYTES_MAX / each.max(1)) as u64;
+        self.page_events = fitting.clamp(*PAGE_EVENTS.start(), *PAGE_EVENTS.end());
+    }
+
+    /// The outbox was dropped, and perhaps events of this subscription with it. `true` if it was in step before.
+    pub(super) fn fall_behind(&mut self) -> bool {
+        let was_live = self.state == State::Live;
         self.state = match self.state {
             State::Live => State::Behind,
             State::Pulling => State::PullingStale,
             other => other,
         };
+        was_live
     }
 
     /// Another event came than the next one: a repeat, or something before it was lost on the way.
@@ -189,6 +224,7 @@ pub(super) async fn pull(
     key: &RoomKey,
     subscriber: Subscriber,
     next: Seq,
+    page_events: u64,
 ) -> Result<Batch, Refusal> {
     let deadline = Instant::now() + EVENTS_WAIT;
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
@@ -201,10 +237,13 @@ pub(super) async fn pull(
             Ok(Pulled::Events(events)) => return Ok(Batch::Events(events)),
             Ok(Pulled::Live) => return Ok(Batch::Live),
             Ok(Pulled::Ended) => return Ok(Batch::Ended),
-            Ok(Pulled::Older(to)) => match page_of_shown(&gateway.source, key, next, to).await {
-                Some(events) => return Ok(Batch::Events(events)),
-                None => store_unavailable(),
-            },
+            Ok(Pulled::Older(to)) => {
+                let to = to.min(Seq(next.0 + page_events - 1));
+                match page_of_shown(&gateway.source, key, next, to).await {
+                    Some(events) => return Ok(Batch::Events(events)),
+                    None => store_unavailable(),
+                }
+            }
             Err(refusal) => refusal,
         };
         if refusal.retry_after_ms.is_none() || Instant::now() >= deadline {

@@ -28,6 +28,8 @@ pub(super) struct Wire {
     output_bytes: usize,
     /// Whether the socket holds bytes that have not left.
     is_unflushed: bool,
+    /// Whether the socket took a frame since this was last asked.
+    has_moved: bool,
 }
 
 /// What the client did.
@@ -52,6 +54,7 @@ impl Wire {
             output: VecDeque::new(),
             output_bytes: 0,
             is_unflushed: false,
+            has_moved: false,
         }
     }
 
@@ -66,6 +69,11 @@ impl Wire {
         self.output.is_empty() && !self.is_unflushed
     }
 
+    /// Whether the client took something since this was last asked.
+    pub(super) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
+    }
+
     /// Writes what waits: all frames, then one flush. Ready once nothing is left to write.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
         while !self.output.is_empty() {
@@ -73,6 +81,7 @@ impl Wire {
             if let Some(frame) = self.output.pop_front() {
                 self.output_bytes -= frame.len();
                 self.is_unflushed = true;
+                self.has_moved = true;
                 Pin::new(&mut self.socket).start_send(Message::Text(frame))?;
             }
         }

@@ -24,8 +24,8 @@ use tokio::time::{Instant, timeout};
 use super::shown::{Decoded, Shown};
 use crate::trace::Traces;
 
-/// Events fetched at once: some 100 KiB of usual messages.
-pub(crate) const PAGE_EVENTS_MAX: u64 = 250;
+/// Events fetched at once: some 50 KiB of usual messages, and no more than 2 MiB of the largest.
+pub(crate) const PAGE_EVENTS_MAX: u64 = 100;
 /// How long one attempt to fill a hole goes on before the room looks at its needs again.
 const FILL_WAIT: Duration = Duration::from_secs(10);
 /// The waits between two rounds through all sources: short at first, as a missing event is usually about to be stored.
@@ -173,12 +173,30 @@ pub(super) async fn rows(
     timeout(ROWS_WAIT, read).await.ok()?.into_iter().collect()
 }
 
+/// The next stored events. Few rooms are spread over several keys; that is looked up only when one key does not do.
 async fn stored_page(source: &Source, key: &RoomKey, from: Seq, to: Seq) -> Option<Vec<Found>> {
-    let row = source.stored_room(key).await?;
+    if let Some(found) = stored_under(source, key, KeyShards::ONE, from, to).await? {
+        return Some(found);
+    }
+    let shards = source.stored_room(key).await??.shards;
+    if shards == KeyShards::ONE {
+        return None;
+    }
+    stored_under(source, key, shards, from, to).await?
+}
+
+/// The outer `None` where the store does not answer, the inner where it does not have the first event.
+async fn stored_under(
+    source: &Source,
+    key: &RoomKey,
+    shards: KeyShards,
+    from: Seq,
+    to: Seq,
+) -> Option<Option<Vec<Found>>> {
     let limit = to.0.saturating_sub(from.0) + 1;
     let query = EventQuery {
         key,
-        shards: row.map_or(KeyShards::ONE, |row| row.shards),
+        shards,
         from,
         to,
         limit: u16::try_from(limit).ok().and_then(NonZeroU16::new)?,
@@ -200,7 +218,7 @@ async fn stored_page(source: &Source, key: &RoomKey, from: Seq, to: Seq) -> Opti
             is_void: row.void,
         })
         .collect();
-    (!found.is_empty()).then_some(found)
+    Some((!found.is_empty()).then_some(found))
 }
 
 // === impl Source ===

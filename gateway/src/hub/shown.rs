@@ -163,10 +163,9 @@ pub(crate) fn reset_frame(
     reason: &'static str,
     envelope: &Envelope,
 ) -> Utf8Bytes {
-    let body = serde_json::json!({
-        "type": "reset", "room": key.as_str(), "head": head.0, "count": count.0, "epoch": epoch, "reason": reason,
-    })
-    .to_string();
+    let body = format!(
+        r#"{{"type":"reset","room":"{key}","head":{head},"count":{count},"epoch":"{epoch}","reason":"{reason}"}}"#
+    );
     let message_id = format!("{key}-reset-{head}");
     let destination = destination(key);
     let server = [

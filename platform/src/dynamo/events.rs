@@ -85,10 +85,10 @@ pub struct EventPage {
 }
 
 /// What one partition key answered.
-struct ShardPage {
-    rows: Vec<EventRow>,
+pub(super) struct ShardPage {
+    pub(super) rows: Vec<EventRow>,
     /// Nothing follows in the range.
-    complete: bool,
+    pub(super) complete: bool,
 }
 
 impl Store {
@@ -196,7 +196,7 @@ impl Store {
 }
 
 /// Cuts writes into what the store takes at once.
-fn batches<'a, 'b>(writes: &'a [EventWrite<'b>]) -> Vec<&'a [EventWrite<'b>]> {
+pub(super) fn batches<'a, 'b>(writes: &'a [EventWrite<'b>]) -> Vec<&'a [EventWrite<'b>]> {
     let (mut batches, mut rest) = (Vec::new(), writes);
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -222,7 +222,7 @@ fn put(item: Item) -> Result<WriteRequest, StoreError> {
 ///
 /// Where one key stopped early, what others hold behind that point is left for the next read: between them there
 /// may be events this read did not get.
-fn merge(shards: Vec<ShardPage>, direction: Direction, limit: usize) -> EventPage {
+pub(super) fn merge(shards: Vec<ShardPage>, direction: Direction, limit: usize) -> EventPage {
     let ascending = direction == Direction::Ascending;
     let rank = |row: &EventRow| {
         let seq = row.event.seq.0;

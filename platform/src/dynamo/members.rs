@@ -11,8 +11,8 @@ use super::{
     tables,
 };
 
-/// Read positions written at once by one call.
-const READS_AT_ONCE: usize = 32;
+/// Read positions one call writes at once.
+pub const READS_AT_ONCE: usize = 8;
 
 /// Up to where a user has read a room.
 #[derive(Clone, Debug, PartialEq, Eq)]

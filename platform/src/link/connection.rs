@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Streaming,
@@ -25,6 +25,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_FLOOR: Duration = Duration::from_millis(50);
 /// The longest wait: a new instance at a known address is found within it.
 const RETRY_CEILING: Duration = Duration::from_secs(2);
+
+/// How long an attempt with its link must have lasted for the next failure to count as a first one.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
+/// The wait where the instance is linked by another of its addresses: it is only needed if that one goes.
+const KNOWN_WAIT: Duration = Duration::from_secs(5);
 
 /// Rooms in one declaration: about 100 KiB, so that a gateway with many rooms does not stall the stream with one message.
 const INTEREST_ROOMS_MAX: usize = 2_000;
@@ -84,23 +89,39 @@ impl Connection {
     pub(super) async fn run(self) {
         let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
         while self.registry.wants(self.address) && !self.shutdown.has_begun() {
+            let began = Instant::now();
             let attached = tokio::select! {
                 attached = self.attach() => attached,
                 () = self.shutdown.begun() => return,
             };
             let ended = match attached {
-                Ok(attached) => {
-                    backoff.reset();
-                    self.serve(attached).await
-                }
+                Ok(attached) => self.serve(attached).await,
                 Err(ended) => ended,
             };
-            tracing::info!(address = %self.address, %ended, "no link to a fanout");
+            if began.elapsed() > STABLE_AFTER {
+                backoff.reset();
+            }
+            let wait = self.wait_after(&ended, &mut backoff);
             tokio::select! {
-                () = backoff.wait() => {}
+                () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.begun() => return,
             }
         }
+    }
+
+    /// Says that there is no link, once per row of failures, and how long to leave it so.
+    fn wait_after(&self, ended: &Ended, backoff: &mut Backoff) -> Duration {
+        let address = self.address;
+        if matches!(ended, Ended::Known) {
+            tracing::debug!(%address, %ended, "no second link");
+            return KNOWN_WAIT;
+        }
+        if backoff.attempts() == 0 {
+            tracing::info!(%address, %ended, "no link to a fanout");
+        } else {
+            tracing::debug!(%address, %ended, "still no link to a fanout");
+        }
+        backoff.next_wait()
     }
 
     async fn attach(&self) -> Result<Attached, Ended> {
@@ -110,7 +131,8 @@ impl Connection {
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
+            // Forwards the gateway has not read yet must not keep the answers to its questions from arriving.
+            .initial_connection_window_size(8 * WINDOW_BYTES)
             .tcp_nodelay(true);
         let mut client = LinkClient::new(endpoint.connect().await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

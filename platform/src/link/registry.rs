@@ -19,9 +19,16 @@ use super::{Identity, LinkId, RoomInterest, proto::link_client::LinkClient};
 #[derive(Default)]
 pub(super) struct Registry {
     links: Mutex<HashMap<LinkId, Link>>,
-    /// The addresses found last; a link to another one is not made again once it ends.
-    wanted: Mutex<BTreeSet<SocketAddr>>,
+    addresses: Mutex<Addresses>,
     ids: AtomicU64,
+}
+
+#[derive(Default)]
+struct Addresses {
+    /// Those found last; a link to another one is not made again once it ends.
+    wanted: BTreeSet<SocketAddr>,
+    /// Those a task is at work for, wanted or not.
+    running: BTreeSet<SocketAddr>,
 }
 
 struct Link {
@@ -104,16 +111,23 @@ impl Registry {
             .map(|link| Arc::clone(&link.interest))
     }
 
-    /// Takes over the addresses found and returns those that were not wanted before.
+    /// Takes over the addresses found and returns those that need a task.
     pub(super) fn want(&self, found: BTreeSet<SocketAddr>) -> Vec<SocketAddr> {
-        let mut wanted = lock(&self.wanted);
-        let new = found.difference(&wanted).copied().collect();
-        *wanted = found;
+        let mut addresses = lock(&self.addresses);
+        let new: Vec<_> = found.difference(&addresses.running).copied().collect();
+        addresses.running.extend(&new);
+        addresses.wanted = found;
         new
     }
 
+    /// Whether an address is still wanted. With a no its task must end, as another one may be begun from then on.
     pub(super) fn wants(&self, address: SocketAddr) -> bool {
-        lock(&self.wanted).contains(&address)
+        let mut addresses = lock(&self.addresses);
+        let wanted = addresses.wanted.contains(&address);
+        if !wanted {
+            addresses.running.remove(&address);
+        }
+        wanted
     }
 }
 

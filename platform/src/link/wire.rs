@@ -33,9 +33,6 @@ pub enum WireError {
     /// A room key outside its alphabet.
     #[error("bad room key: {0}")]
     Key(#[from] IdError),
-    /// A type of event this version does not know.
-    #[error("unknown event type {0:?}")]
-    Kind(String),
     /// A level of interest this version does not know.
     #[error("unknown interest level {0}")]
     Level(i32),
@@ -74,7 +71,6 @@ impl EncodedEvent {
     pub fn decode(record: &[u8]) -> Result<StoredEvent, WireError> {
         let record = proto::EventRecord::decode(record)
             .map_err(|error| WireError::Malformed(error.to_string()))?;
-        let kind = Kind::parse(&record.r#type).ok_or(WireError::Kind(record.r#type))?;
         Ok(StoredEvent {
             key: RoomKey::parse(&record.room)?,
             seq: Seq(record.seq),
@@ -84,7 +80,8 @@ impl EncodedEvent {
             offset: record.offset,
             id: record.id,
             sender: record.sender,
-            kind,
+            // A type of a later version shows as unreadable here, and as itself after this instance's upgrade.
+            kind: Kind::parse(&record.r#type).unwrap_or(Kind::Unreadable),
             traceparent: record.traceparent,
             value: record.value,
         })
@@ -199,20 +196,22 @@ mod tests {
             EncodedEvent::decode(&[0xff]),
             Err(WireError::Malformed(_))
         ));
-        let mut unknown = event();
-        unknown.kind = Kind::Notice;
-        let mut bytes = EncodedEvent::encode(&unknown).record.to_vec();
-        let at = bytes.windows(6).position(|part| part == b"notice").unwrap();
-        bytes[at] = b'N';
-        assert_eq!(
-            EncodedEvent::decode(&bytes),
-            Err(WireError::Kind("Notice".into()))
-        );
         let odd = proto::RoomInterest {
             room: "a".into(),
             level: 9,
             seq: None,
         };
         assert_eq!(RoomInterest::try_from(odd), Err(WireError::Level(9)));
+    }
+
+    #[test]
+    fn a_type_of_a_later_version_is_unreadable() {
+        let mut later = event();
+        later.kind = Kind::Notice;
+        let mut bytes = EncodedEvent::encode(&later).record.to_vec();
+        let at = bytes.windows(6).position(|part| part == b"notice").unwrap();
+        bytes[at] = b'N';
+        let event = EncodedEvent::decode(&bytes).unwrap();
+        assert_eq!((event.kind, event.seq), (Kind::Unreadable, Seq(7)));
     }
 }

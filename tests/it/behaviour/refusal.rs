@@ -119,7 +119,7 @@ async fn a_malformed_frame_is_an_error_and_nobody_else_notices() {
     let alice = system.user("alice");
     let room = alice.opens_room().await;
     let (mut bystander, head) = alice.watches(&room).await;
-    let malformed: [&[u8]; 14] = [
+    let malformed: [&[u8]; 13] = [
         b"HELLO\n\n\0",
         b"send\ndestination:/app/rooms/a\n\nx\0",
         b"SEND\nno colon here\n\nx\0",
@@ -127,7 +127,6 @@ async fn a_malformed_frame_is_an_error_and_nobody_else_notices() {
         b"SEND\ndestination:/app/rooms/a\\t\n\nx\0",
         b"SEND\ndestination:/app/rooms/a\ncontent-length:5\n\nxx\0yyyy\0",
         b"SEND\ndestination:/app/rooms/a\ncontent-length:-1\n\nx\0",
-        b"SEND\ndestination:/app/rooms/a\ncontent-length:99999999999999999999\n\nx\0",
         b"SEND\ndesti\rnation:/app/rooms/a\n\nx\0",
         b"SUBSCRIBE\nid:1\ndestination:/topic/rooms/a\n\nwith a body\0",
         b"SUBSCRIBE\ndestination:/topic/rooms/a\n\n\0",

@@ -79,6 +79,7 @@ async fn history_is_the_last_messages_and_all_events_since_the_first_of_them() {
     let (room, mut client, head) = room_with(&alice, 4).await;
     bob.joins(&room).await;
     client.request(Frame::send(&room, "5")).await;
+    client.messages(&room, 2).await;
     client
         .request(Frame::subscribe("h", &format!("/topic/rooms/{room}")).with("history", 2))
         .await;

@@ -160,6 +160,12 @@ impl Process {
         .await
     }
 
+    /// Its process id, by which the kernel tells what it cost.
+    #[allow(dead_code, reason = "only the load tool asks")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: it ends without a word.
     pub(crate) fn kill(&mut self) {
         if self.is_running() {

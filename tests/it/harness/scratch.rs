@@ -12,10 +12,14 @@ use std::{
         LazyLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 /// How many lines of each log a failure shows.
 const LINES_SHOWN: usize = 25;
+
+/// How long ago a log of interest was written to.
+const RECENT: Duration = Duration::from_secs(60);
 
 const UNDERTAKER: &str = r#"
 trap '' INT TERM HUP
@@ -90,14 +94,17 @@ fn keep_logs_on_failure(folder: PathBuf) {
     }));
 }
 
-/// Prints how the logs of our own services end, as nobody can look at them later on a build machine.
+/// Prints how the latest logs of our own services end, as nobody can look at them later on a build machine.
 fn show_ends(folder: &Path) {
     let folders = fs::read_dir(folder).into_iter().flatten().flatten();
-    let logs = folders.flat_map(|entry| fs::read_dir(entry.path()).into_iter().flatten().flatten());
-    for log in logs.map(|entry| entry.path()) {
-        if !log.to_string_lossy().ends_with(".stderr.log") {
-            continue;
-        }
+    let files =
+        folders.flat_map(|entry| fs::read_dir(entry.path()).into_iter().flatten().flatten());
+    let mut logs: Vec<PathBuf> = files
+        .map(|file| file.path())
+        .filter(|path| is_of_interest(path))
+        .collect();
+    logs.sort();
+    for log in logs {
         let text = fs::read_to_string(&log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         eprintln!("--- {} ---", log.display());
@@ -105,4 +112,14 @@ fn show_ends(folder: &Path) {
             eprintln!("{line}");
         }
     }
+}
+
+/// What was written to standard error a short while ago; other tests' services have ended before that.
+fn is_of_interest(path: &Path) -> bool {
+    let written = path
+        .metadata()
+        .and_then(|meta| Ok((meta.len() > 0, meta.modified()?)));
+    let recent =
+        written.is_ok_and(|(some, when)| some && when.elapsed().is_ok_and(|ago| ago < RECENT));
+    recent && path.to_string_lossy().ends_with(".stderr.log")
 }

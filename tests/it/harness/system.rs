@@ -1,6 +1,9 @@
 //! One whole Roomlog: its servers and its services as processes, each of which can be stopped, frozen and killed.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -112,11 +115,17 @@ impl Shape {
 
 impl System {
     /// The system of the behaviour suite, started once for all of its tests.
+    ///
+    /// A start that fails is not tried again by each of them.
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceCell<System> = OnceCell::const_new();
-        SHARED
-            .get_or_init(|| Self::start(Shape::single(Stack::chosen())))
-            .await
+        static TRIED: AtomicBool = AtomicBool::new(false);
+        let start = async || {
+            let tried = TRIED.swap(true, Ordering::Relaxed);
+            assert!(!tried, "the shared system did not start for another test");
+            Self::start(Shape::single(Stack::chosen())).await
+        };
+        SHARED.get_or_init(start).await
     }
 
     /// A system of the test's own.
@@ -401,6 +410,7 @@ fn common_variables() -> Vec<(String, String)> {
         ("AWS_SECRET_ACCESS_KEY", dynamo::KEY),
         // No question goes to the address where a cloud machine would find its credentials.
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("NO_COLOR", "1"),
         ("RUST_BACKTRACE", "1"),
     ];
     variables

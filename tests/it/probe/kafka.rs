@@ -39,7 +39,9 @@ fn admin(addr: &str) -> Result<AdminClient<DefaultClientContext>, Failure> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(CALL)).operation_timeout(Some(CALL))
+    AdminOptions::new()
+        .request_timeout(Some(CALL))
+        .operation_timeout(Some(CALL))
 }
 
 /// A topic as ours are: the broker's time on every record.
@@ -66,7 +68,12 @@ fn producer(addr: &str, codec: &str) -> Result<FutureProducer, Failure> {
 }
 
 /// Sends one record; gives its partition and offset.
-async fn send(producer: &FutureProducer, topic: &str, key: &str, value: &str) -> Result<(i32, i64), Failure> {
+async fn send(
+    producer: &FutureProducer,
+    topic: &str,
+    key: &str,
+    value: &str,
+) -> Result<(i32, i64), Failure> {
     let record = FutureRecord::to(topic).key(key).payload(value);
     let sent = producer.send(record, Timeout::After(CALL)).await;
     let delivery = sent.map_err(|(error, _)| error)?;
@@ -88,7 +95,12 @@ fn reader_config(addr: &str) -> ClientConfig {
     config
 }
 
-fn assign(consumer: &StreamConsumer, topic: &str, partition: i32, offset: i64) -> Result<(), Failure> {
+fn assign(
+    consumer: &StreamConsumer,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<(), Failure> {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     Ok(consumer.assign(&list)?)
@@ -97,7 +109,10 @@ fn assign(consumer: &StreamConsumer, topic: &str, partition: i32, offset: i64) -
 /// The first offset and the one after the last.
 async fn watermarks(addr: &str, topic: &str, partition: i32) -> Result<(i64, i64), Failure> {
     let topic = topic.to_owned();
-    blocking(addr, move |consumer| Ok(consumer.fetch_watermarks(&topic, partition, CALL)?)).await
+    blocking(addr, move |consumer| {
+        Ok(consumer.fetch_watermarks(&topic, partition, CALL)?)
+    })
+    .await
 }
 
 /// Asks the broker by one of the client's blocking calls.

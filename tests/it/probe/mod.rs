@@ -35,11 +35,6 @@ impl Report {
         self.checks.push((name, outcome));
     }
 
-    /// Names and outcomes in the order of the checks.
-    pub fn checks(&self) -> &[(&'static str, Result<(), String>)] {
-        &self.checks
-    }
-
     /// Panics with all failures, if there are any.
     #[track_caller]
     pub fn assert_passed(&self) {
@@ -63,7 +58,9 @@ impl fmt::Display for Report {
 /// A name that nothing on the server has yet, so that checks can be repeated against the same one.
 fn fresh(kind: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     format!("probe-{kind}-{}-{number}", since.as_nanos())
 }
@@ -78,5 +75,9 @@ fn same<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Outcome
 
 /// Fails unless the condition holds.
 fn ensure(condition: bool, what: impl fmt::Display) -> Outcome {
-    if condition { Ok(()) } else { Err(what.to_string().into()) }
+    if condition {
+        Ok(())
+    } else {
+        Err(what.to_string().into())
+    }
 }

@@ -17,6 +17,8 @@ const STALL: Duration = Duration::from_secs(20);
 const DELIVERY_MAX: Duration = Duration::from_secs(2);
 const MESSAGES: usize = 2_000;
 const PORTION: usize = 20;
+/// So that the traffic lasts as long as the stall: fewer portions fit into it than there are messages.
+const PORTION_EVERY: Duration = Duration::from_millis(250);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chat_goes_on_while_the_store_stands_still_and_nothing_is_missing() {
@@ -44,16 +46,23 @@ async fn chat_goes_on_while_the_store_stands_still_and_nothing_is_missing() {
 
     system.servers().dynamodb.process().freeze();
     let frozen_at = Instant::now();
+    let mut pace = tokio::time::interval(PORTION_EVERY);
     while frozen_at.elapsed() < STALL {
+        pace.tick().await;
         senders.release(PORTION);
         released += PORTION;
+        let acknowledged = senders.acknowledged(released);
+        within(
+            "receipts while the store stands still",
+            DELIVERY_MAX,
+            acknowledged,
+        )
+        .await;
+        let delivered = followers.have_seen(head + released);
         within(
             "delivery while the store stands still",
             DELIVERY_MAX,
-            async {
-                senders.acknowledged(released).await;
-                followers.have_seen(head + released).await;
-            },
+            delivered,
         )
         .await;
         let page = within(

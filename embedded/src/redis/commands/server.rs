@@ -42,3 +42,8 @@ pub(super) fn info(keys: &mut Keyspace, _: &[Bytes]) -> Outcome {
 pub(super) fn commands(_: &mut Keyspace, _: &[Bytes]) -> Outcome {
     Ok(Reply::Array(Vec::new()))
 }
+
+/// Inside of a transaction, where it comes too late to matter.
+pub(super) fn unwatch(_: &mut Keyspace, _: &[Bytes]) -> Outcome {
+    Ok(Reply::Ok)
+}

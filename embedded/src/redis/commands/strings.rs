@@ -22,6 +22,9 @@ pub(super) fn set(keys: &mut Keyspace, arguments: &[Bytes]) -> Outcome {
         (false, false, false, false);
     let mut expires_at = None;
     while let Some(option) = words.option() {
+        if expires_at.is_some() && matches!(option.as_str(), "EX" | "PX" | "EXAT" | "PXAT") {
+            return Err(Failure::syntax());
+        }
         match option.as_str() {
             "NX" => only_new = true,
             "XX" => only_old = true,

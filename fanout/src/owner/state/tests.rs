@@ -123,7 +123,7 @@ impl Gateway {
         // A closed queue ends instead of waiting, so everything in it is there at once.
         self.outbox.close();
         let (mut events, mut heads) = (vec![], vec![]);
-        let mut next = || futures_util::FutureExt::now_or_never(self.outbox.next()).flatten();
+        let next = || futures_util::FutureExt::now_or_never(self.outbox.next()).flatten();
         while let Some(Sendable {
             events: records,
             heads: now,

@@ -11,9 +11,10 @@ use crate::kafka::LogRecord;
 const BYTES_MAX: usize = 1 << 20;
 /// Records at which the partition is paused.
 const RECORDS_MAX: usize = 4096;
-/// The partition goes on when what is left is at most this part of either bound. What the client had fetched ahead is
-/// thrown away by a pause, so pauses should be rare.
-const RESUME_DIVISOR: usize = 4;
+/// The partition goes on when what is left is at most this part of either bound. Large enough to last until the next
+/// fetch, which a broker may hold a tenth of a second; small enough that pauses, which throw away what the client had
+/// fetched ahead, are rare.
+const RESUME_DIVISOR: usize = 2;
 
 /// One partition's buffer, shared by the task that fills it and the stream that empties it.
 pub(super) struct Buffer {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer,
+};
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 
@@ -28,12 +30,33 @@ struct MemberOfGroup {
 }
 
 pub(super) async fn run(addr: &str, report: &mut Report) {
-    report.check("two members share, and one that leaves gives back", shares(addr)).await;
-    report.check("a static member that returns disturbs nobody", returns(addr)).await;
-    report.check("a group resumes at its commit", resumes(addr)).await;
-    report.check("offsets can be committed without members", commits_outside(addr)).await;
-    report.check("two groups read independently", independent(addr)).await;
-    report.check("groups are listed, described and deleted", lists(addr)).await;
+    report
+        .check(
+            "two members share, and one that leaves gives back",
+            shares(addr),
+        )
+        .await;
+    report
+        .check(
+            "a static member that returns disturbs nobody",
+            returns(addr),
+        )
+        .await;
+    report
+        .check("a group resumes at its commit", resumes(addr))
+        .await;
+    report
+        .check(
+            "offsets can be committed without members",
+            commits_outside(addr),
+        )
+        .await;
+    report
+        .check("two groups read independently", independent(addr))
+        .await;
+    report
+        .check("groups are listed, described and deleted", lists(addr))
+        .await;
 }
 
 impl ClientContext for Rebalances {}
@@ -45,7 +68,12 @@ impl ConsumerContext for Rebalances {
 }
 
 impl MemberOfGroup {
-    fn join(addr: &str, group: &str, topic: &str, instance: Option<&str>) -> Result<MemberOfGroup, Failure> {
+    fn join(
+        addr: &str,
+        group: &str,
+        topic: &str,
+        instance: Option<&str>,
+    ) -> Result<MemberOfGroup, Failure> {
         let mut config = client(addr);
         config
             .set("group.id", group)
@@ -57,7 +85,8 @@ impl MemberOfGroup {
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
-        let consumer: StreamConsumer<Rebalances> = config.create_with_context(Rebalances::default())?;
+        let consumer: StreamConsumer<Rebalances> =
+            config.create_with_context(Rebalances::default())?;
         consumer.subscribe(&[topic])?;
         let consumer = Arc::new(consumer);
         let reader = Arc::clone(&consumer);
@@ -75,7 +104,9 @@ impl MemberOfGroup {
     }
 
     fn partitions(&self) -> usize {
-        self.consumer.assignment().map_or(0, |assignment| assignment.count())
+        self.consumer
+            .assignment()
+            .map_or(0, |assignment| assignment.count())
     }
 
     async fn has(&self, partitions: usize) {
@@ -116,7 +147,11 @@ async fn returns(addr: &str) -> Outcome {
     while settled.1 < 50 {
         tokio::time::sleep(LOOK).await;
         let now = first.rebalances();
-        settled = if now == settled.0 { (now, settled.1 + 1) } else { (now, 0) };
+        settled = if now == settled.0 {
+            (now, settled.1 + 1)
+        } else {
+            (now, 0)
+        };
     }
     second.close().await?;
     let second = MemberOfGroup::join(addr, &group, &topic, Some("two"))?;
@@ -178,14 +213,22 @@ async fn resumes(addr: &str) -> Outcome {
             }
         }
     }
-    same("commit", committed(addr, &group, &topic).await?, Offset::Offset(15))?;
+    same(
+        "commit",
+        committed(addr, &group, &topic).await?,
+        Offset::Offset(15),
+    )?;
     let consumer = consumer(addr, &group, &topic)?;
     same("resumed", consumer.recv().await?.offset(), 15)
 }
 
 async fn commits_outside(addr: &str) -> Outcome {
     let (topic, group) = (filled(addr).await?, fresh("group"));
-    same("before", committed(addr, &group, &topic).await?, Offset::Invalid)?;
+    same(
+        "before",
+        committed(addr, &group, &topic).await?,
+        Offset::Invalid,
+    )?;
     let mut config = client(addr);
     config.set("group.id", &group);
     let commit_topic = topic.clone();
@@ -196,7 +239,11 @@ async fn commits_outside(addr: &str) -> Outcome {
         Ok(consumer.commit(&list, CommitMode::Sync)?)
     })
     .await?;
-    same("after", committed(addr, &group, &topic).await?, Offset::Offset(7))
+    same(
+        "after",
+        committed(addr, &group, &topic).await?,
+        Offset::Offset(7),
+    )
 }
 
 async fn independent(addr: &str) -> Outcome {
@@ -220,13 +267,28 @@ async fn lists(addr: &str) -> Outcome {
     let state = blocking(addr, move |asking| {
         let list = asking.fetch_group_list(Some(&wanted), CALL)?;
         let found = list.groups().first().ok_or("not listed")?;
-        Ok((found.state().to_owned(), found.protocol().to_owned(), found.members().len()))
+        Ok((
+            found.state().to_owned(),
+            found.protocol().to_owned(),
+            found.members().len(),
+        ))
     });
-    same("described", state.await?, ("Stable".to_owned(), "cooperative-sticky".to_owned(), 1))?;
+    same(
+        "described",
+        state.await?,
+        ("Stable".to_owned(), "cooperative-sticky".to_owned(), 1),
+    )?;
     let refused = admin(addr)?.delete_groups(&[&group], &options()).await?;
-    ensure(refused.iter().all(Result::is_err), "a group with a member was deleted")?;
+    ensure(
+        refused.iter().all(Result::is_err),
+        "a group with a member was deleted",
+    )?;
     tokio::task::spawn_blocking(move || drop(consumer)).await?;
     let deleted = admin(addr)?.delete_groups(&[&group], &options()).await?;
     ensure(deleted.iter().all(Result::is_ok), format!("{deleted:?}"))?;
-    same("commit", committed(addr, &group, &topic).await?, Offset::Invalid)
+    same(
+        "commit",
+        committed(addr, &group, &topic).await?,
+        Offset::Invalid,
+    )
 }

@@ -12,7 +12,8 @@ use rdkafka::util::Timeout;
 use rdkafka::{Message, Offset, Timestamp, TopicPartitionList};
 
 use super::{
-    CALL, admin, assign, blocking, client, create_topic, options, producer, reader, send, watermarks,
+    CALL, admin, assign, blocking, client, create_topic, options, producer, reader, send,
+    watermarks,
 };
 use crate::probe::{Failure, Outcome, Report, ensure, fresh, same};
 
@@ -20,34 +21,81 @@ use crate::probe::{Failure, Outcome, Report, ensure, fresh, same};
 const RECORDS: usize = 300;
 
 pub(super) async fn run(addr: &str, report: &mut Report) {
-    report.check("records come back as they were sent, plain", round_trip(addr, "none")).await;
-    report.check("records come back as they were sent, zstd", round_trip(addr, "zstd")).await;
-    report.check("records come back as they were sent, lz4", round_trip(addr, "lz4")).await;
-    report.check("a reader starts at the exact offset", exact_offset(addr)).await;
-    report.check("records arrive while a reader waits", long_poll(addr)).await;
+    report
+        .check(
+            "records come back as they were sent, plain",
+            round_trip(addr, "none"),
+        )
+        .await;
+    report
+        .check(
+            "records come back as they were sent, zstd",
+            round_trip(addr, "zstd"),
+        )
+        .await;
+    report
+        .check(
+            "records come back as they were sent, lz4",
+            round_trip(addr, "lz4"),
+        )
+        .await;
+    report
+        .check("a reader starts at the exact offset", exact_offset(addr))
+        .await;
+    report
+        .check("records arrive while a reader waits", long_poll(addr))
+        .await;
     report.check("watermarks show the ends", ends(addr)).await;
-    report.check("deleted records move the low watermark", deletes(addr)).await;
-    report.check("offsets are found by append time", by_time(addr)).await;
-    report.check("reading beyond the ends is an error", out_of_range(addr)).await;
-    report.check("a record that is too large is refused", too_large(addr)).await;
-    report.check("the end of a partition is reported", end_of_partition(addr)).await;
+    report
+        .check("deleted records move the low watermark", deletes(addr))
+        .await;
+    report
+        .check("offsets are found by append time", by_time(addr))
+        .await;
+    report
+        .check("reading beyond the ends is an error", out_of_range(addr))
+        .await;
+    report
+        .check("a record that is too large is refused", too_large(addr))
+        .await;
+    report
+        .check("the end of a partition is reported", end_of_partition(addr))
+        .await;
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-async fn send_many(producer: &FutureProducer, topic: &str) -> Result<BTreeSet<(i32, i64)>, Failure> {
+async fn send_many(
+    producer: &FutureProducer,
+    topic: &str,
+) -> Result<BTreeSet<(i32, i64)>, Failure> {
     let sent = (0..RECORDS).map(|number| async move {
         let (key, value) = (format!("room-{}", number % 7), format!("value-{number}"));
         let trace = format!("00-{number}");
         let headers = OwnedHeaders::new()
-            .insert(Header { key: "traceparent", value: Some(&trace) })
-            .insert(Header { key: "nothing", value: None::<&[u8]> });
+            .insert(Header {
+                key: "traceparent",
+                value: Some(&trace),
+            })
+            .insert(Header {
+                key: "nothing",
+                value: None::<&[u8]>,
+            });
         // The producer's own time must give way to the broker's.
-        let record = FutureRecord::to(topic).key(&key).payload(&value).headers(headers).timestamp(1_000);
-        let delivery = producer.send(record, Timeout::After(CALL)).await.map_err(|(error, _)| error)?;
+        let record = FutureRecord::to(topic)
+            .key(&key)
+            .payload(&value)
+            .headers(headers)
+            .timestamp(1_000);
+        let delivery = producer
+            .send(record, Timeout::After(CALL))
+            .await
+            .map_err(|(error, _)| error)?;
         Ok::<_, Failure>((delivery.partition, delivery.offset))
     });
     Ok(try_join_all(sent).await?.into_iter().collect())
@@ -81,7 +129,10 @@ async fn round_trip(addr: &str, codec: &str) -> Outcome {
             let Timestamp::LogAppendTime(time) = message.timestamp() else {
                 return Err(format!("timestamp {:?}", message.timestamp()).into());
             };
-            ensure(last_time <= time && time <= now_ms() + 1000, "append times ran backwards")?;
+            ensure(
+                last_time <= time && time <= now_ms() + 1000,
+                "append times ran backwards",
+            )?;
             last_time = time;
         }
     }
@@ -138,7 +189,8 @@ async fn ends(addr: &str) -> Outcome {
     let producer = producer(addr, "none")?;
     let mut highest = [0, 0];
     for number in 0..20 {
-        let (partition, offset) = send(&producer, &topic, &format!("key-{number}"), "value").await?;
+        let (partition, offset) =
+            send(&producer, &topic, &format!("key-{number}"), "value").await?;
         highest[usize::try_from(partition)?] = offset + 1;
     }
     for partition in 0..2 {
@@ -175,9 +227,22 @@ async fn by_time(addr: &str) -> Outcome {
     assign(&reader, &topic, 0, 0)?;
     let mut times = Vec::new();
     for _ in 0..30 {
-        times.push(reader.recv().await?.timestamp().to_millis().ok_or("no time")?);
+        times.push(
+            reader
+                .recv()
+                .await?
+                .timestamp()
+                .to_millis()
+                .ok_or("no time")?,
+        );
     }
-    for wanted in [times[0] - 1, times[0], times[15], times[29], times[29] + 1_000_000] {
+    for wanted in [
+        times[0] - 1,
+        times[0],
+        times[15],
+        times[29],
+        times[29] + 1_000_000,
+    ] {
         let first = times.iter().position(|time| *time >= wanted);
         let expected = first.map_or(Offset::End, |index| Offset::Offset(index as i64));
         let topic = topic.clone();
@@ -211,7 +276,10 @@ async fn too_large(addr: &str) -> Outcome {
     let topic = fresh("too-large");
     create_topic(addr, &topic, 1).await?;
     let mut config = client(addr);
-    config.set("enable.idempotence", "true").set("message.max.bytes", "10000000").set("message.timeout.ms", "30000");
+    config
+        .set("enable.idempotence", "true")
+        .set("message.max.bytes", "10000000")
+        .set("message.timeout.ms", "30000");
     let producer: FutureProducer = config.create()?;
     let big = "x".repeat(2_000_000);
     let record = FutureRecord::to(&topic).key("key").payload(&big);

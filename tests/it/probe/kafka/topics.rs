@@ -8,27 +8,43 @@ use super::{CALL, admin, blocking, create_topic, options, producer, send};
 use crate::probe::{Failure, Outcome, Report, ensure, fresh, same};
 
 pub(super) async fn run(addr: &str, report: &mut Report) {
-    report.check("a topic has the partitions and settings it was made with", describes(addr)).await;
-    report.check("a topic that exists is not made again", exists(addr)).await;
-    report.check("impossible topics are refused", impossible(addr)).await;
+    report
+        .check(
+            "a topic has the partitions and settings it was made with",
+            describes(addr),
+        )
+        .await;
+    report
+        .check("a topic that exists is not made again", exists(addr))
+        .await;
+    report
+        .check("impossible topics are refused", impossible(addr))
+        .await;
     report.check("a topic can be grown", grows(addr)).await;
     report.check("settings can be changed", alters(addr)).await;
     report.check("a deleted topic is gone", deletes(addr)).await;
-    report.check("an unknown topic takes no records", unknown(addr)).await;
+    report
+        .check("an unknown topic takes no records", unknown(addr))
+        .await;
 }
 
 async fn partitions(addr: &str, topic: &str) -> Result<usize, Failure> {
     let topic = topic.to_owned();
     blocking(addr, move |consumer| {
         let metadata = consumer.fetch_metadata(Some(&topic), CALL)?;
-        let topic = metadata.topics().first().ok_or("no topic in the metadata")?;
+        let topic = metadata
+            .topics()
+            .first()
+            .ok_or("no topic in the metadata")?;
         Ok(topic.partitions().len())
     })
     .await
 }
 
 async fn setting(addr: &str, topic: &str, name: &str) -> Result<Option<String>, Failure> {
-    let described = admin(addr)?.describe_configs(&[ResourceSpecifier::Topic(topic)], &options()).await?;
+    let described = admin(addr)?
+        .describe_configs(&[ResourceSpecifier::Topic(topic)], &options())
+        .await?;
     let described = described.into_iter().next().ok_or("nothing described")?;
     let described = described.map_err(|code| code.to_string())?;
     Ok(described.get(name).and_then(|entry| entry.value.clone()))
@@ -51,16 +67,32 @@ async fn exists(addr: &str) -> Outcome {
     create_topic(addr, &topic, 1).await?;
     let wanted = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
     let again = admin(addr)?.create_topics(&[wanted], &options()).await?;
-    let codes: Vec<_> = again.into_iter().map(|result| result.map_err(|(_, code)| code)).collect();
-    same("second time", codes, vec![Err(RDKafkaErrorCode::TopicAlreadyExists)])
+    let codes: Vec<_> = again
+        .into_iter()
+        .map(|result| result.map_err(|(_, code)| code))
+        .collect();
+    same(
+        "second time",
+        codes,
+        vec![Err(RDKafkaErrorCode::TopicAlreadyExists)],
+    )
 }
 
 async fn impossible(addr: &str) -> Outcome {
     let topic = fresh("impossible");
     let cases = [
-        (NewTopic::new("not/a/name", 1, TopicReplication::Fixed(1)), RDKafkaErrorCode::InvalidTopic),
-        (NewTopic::new(&topic, 0, TopicReplication::Fixed(1)), RDKafkaErrorCode::InvalidPartitions),
-        (NewTopic::new(&topic, 1, TopicReplication::Fixed(7)), RDKafkaErrorCode::InvalidReplicationFactor),
+        (
+            NewTopic::new("not/a/name", 1, TopicReplication::Fixed(1)),
+            RDKafkaErrorCode::InvalidTopic,
+        ),
+        (
+            NewTopic::new(&topic, 0, TopicReplication::Fixed(1)),
+            RDKafkaErrorCode::InvalidPartitions,
+        ),
+        (
+            NewTopic::new(&topic, 1, TopicReplication::Fixed(7)),
+            RDKafkaErrorCode::InvalidReplicationFactor,
+        ),
         (
             NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("no.such.setting", "1"),
             RDKafkaErrorCode::InvalidConfig,
@@ -68,7 +100,10 @@ async fn impossible(addr: &str) -> Outcome {
     ];
     for (wanted, expected) in cases {
         let results = admin(addr)?.create_topics(&[wanted], &options()).await?;
-        let codes: Vec<_> = results.into_iter().map(|result| result.map_err(|(_, code)| code)).collect();
+        let codes: Vec<_> = results
+            .into_iter()
+            .map(|result| result.map_err(|(_, code)| code))
+            .collect();
         same("refusal", codes, vec![Err(expected)])?;
     }
     Ok(())
@@ -78,12 +113,23 @@ async fn grows(addr: &str) -> Outcome {
     let topic = fresh("grow");
     create_topic(addr, &topic, 2).await?;
     let admin = admin(addr)?;
-    let grown = admin.create_partitions(&[NewPartitions::new(&topic, 5)], &options()).await?;
+    let grown = admin
+        .create_partitions(&[NewPartitions::new(&topic, 5)], &options())
+        .await?;
     ensure(grown.iter().all(Result::is_ok), format!("{grown:?}"))?;
     same("partitions", partitions(addr, &topic).await?, 5)?;
-    let shrunk = admin.create_partitions(&[NewPartitions::new(&topic, 3)], &options()).await?;
-    let codes: Vec<_> = shrunk.into_iter().map(|result| result.map_err(|(_, code)| code)).collect();
-    same("shrinking", codes, vec![Err(RDKafkaErrorCode::InvalidPartitions)])
+    let shrunk = admin
+        .create_partitions(&[NewPartitions::new(&topic, 3)], &options())
+        .await?;
+    let codes: Vec<_> = shrunk
+        .into_iter()
+        .map(|result| result.map_err(|(_, code)| code))
+        .collect();
+    same(
+        "shrinking",
+        codes,
+        vec![Err(RDKafkaErrorCode::InvalidPartitions)],
+    )
 }
 
 async fn alters(addr: &str) -> Outcome {
@@ -109,11 +155,21 @@ async fn deletes(addr: &str) -> Outcome {
     let deleted = admin.delete_topics(&[&topic], &options()).await?;
     ensure(deleted.iter().all(Result::is_ok), format!("{deleted:?}"))?;
     let again = admin.delete_topics(&[&topic], &options()).await?;
-    let codes: Vec<_> = again.into_iter().map(|result| result.map_err(|(_, code)| code)).collect();
-    same("second time", codes, vec![Err(RDKafkaErrorCode::UnknownTopicOrPartition)])
+    let codes: Vec<_> = again
+        .into_iter()
+        .map(|result| result.map_err(|(_, code)| code))
+        .collect();
+    same(
+        "second time",
+        codes,
+        vec![Err(RDKafkaErrorCode::UnknownTopicOrPartition)],
+    )
 }
 
 async fn unknown(addr: &str) -> Outcome {
     let sent = send(&producer(addr, "none")?, &fresh("unknown"), "key", "value").await;
-    ensure(sent.is_err(), "a record for an unknown topic was acknowledged")
+    ensure(
+        sent.is_err(),
+        "a record for an unknown topic was acknowledged",
+    )
 }

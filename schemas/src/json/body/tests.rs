@@ -1,0 +1,169 @@
+//! What clients see, to the letter.
+
+use roomlog_core::{
+    event::{Event, Role, RoomKind, Sender},
+    ids::MessageId,
+};
+
+use super::*;
+
+fn numbered(body: Body) -> Numbered {
+    Numbered {
+        seq: Seq(42),
+        count: Count(40),
+        at_ms: 1_763_700_000_000,
+        event: Event {
+            key: RoomKey::parse("lobby").expect("alphabet"),
+            id: MessageId::parse("m-1").expect("visible"),
+            sender: Sender {
+                id: UserId::parse("alice").expect("alphabet"),
+                name: "Alice".into(),
+                avatar: None,
+            },
+            body,
+            headers: vec![("priority".into(), "high".into())],
+        },
+    }
+}
+
+fn shown(body: Body) -> String {
+    String::from_utf8(event_body(&numbered(body), false)).expect("text")
+}
+
+const START: &str = r#"{"room":"lobby","seq":42,"count":40,"type":"#;
+const SENDER: &str =
+    r#""id":"m-1","sender":{"id":"alice","name":"Alice","avatar":null},"at":1763700000000"#;
+const END: &str = r#""headers":{"priority":"high"}}"#;
+
+#[test]
+fn a_message_shows_all_its_fields_in_order() {
+    let message = Message {
+        text: "hi\n\"there\"".into(),
+        reply_to: Some(Seq(12)),
+        mentions: vec![UserId::parse("bob").expect("alphabet")],
+        attachments: vec![Attachment {
+            id: "f-1".into(),
+            name: "a.png".into(),
+            media_type: "image/png".into(),
+            size_bytes: 123,
+        }],
+        meta: r#"{"k":[1]}"#.into(),
+    };
+    let own = concat!(
+        r#""text":"hi\n\"there\"","reply_to":12,"mentions":["bob"],"#,
+        r#""attachments":[{"id":"f-1","name":"a.png","type":"image/png","size":123,"#,
+        r#""url":"/api/v1/attachments/f-1"}],"meta":{"k":[1]}"#
+    );
+    assert_eq!(
+        shown(Body::Message(message)),
+        format!("{START}\"message\",{SENDER},{own},{END}")
+    );
+}
+
+#[test]
+fn an_empty_message_still_shows_every_field() {
+    let own = r#""text":"","reply_to":null,"mentions":[],"attachments":[],"meta":{}"#;
+    assert_eq!(
+        shown(Body::Message(Message::default())),
+        format!("{START}\"message\",{SENDER},{own},{END}")
+    );
+}
+
+#[test]
+fn other_types_show_their_own_fields() {
+    let user = UserId::parse("bob").expect("alphabet");
+    let member = |change| {
+        Body::Member(MemberEvent {
+            user: user.clone(),
+            change,
+        })
+    };
+    let room = RoomEvent {
+        kind: Some(RoomKind::Group),
+        name: Some("Lobby".into()),
+        public: Some(true),
+        ..RoomEvent::default()
+    };
+    let (target, on) = (Seq(7), false);
+    for (body, own) in [
+        (
+            Body::Edit {
+                target,
+                text: "x".into(),
+            },
+            r#""edit",S,"target":7,"text":"x""#,
+        ),
+        (Body::Delete { target }, r#""delete",S,"target":7"#),
+        (
+            Body::Reaction {
+                target,
+                emoji: "👍".into(),
+                on,
+            },
+            r#""reaction",S,"target":7,"emoji":"👍","on":false"#,
+        ),
+        (
+            member(MemberChange::Joined),
+            r#""member",S,"user":"bob","change":"joined""#,
+        ),
+        (
+            member(MemberChange::Role(Role::Owner)),
+            r#""member",S,"user":"bob","change":"role","role":"owner""#,
+        ),
+        (
+            Body::Room(room),
+            r#""room",S,"kind":"group","name":"Lobby","public":true"#,
+        ),
+        (
+            Body::Notice {
+                text: "n".into(),
+                pinned: true,
+            },
+            r#""notice",S,"text":"n","pinned":true"#,
+        ),
+    ] {
+        let own = own.replacen('S', SENDER, 1);
+        assert_eq!(shown(body), format!("{START}{own},{END}"));
+    }
+}
+
+#[test]
+fn a_void_change_says_so_last() {
+    let line = event_body(&numbered(Body::Delete { target: Seq(1) }), true);
+    assert!(line.ends_with(br#"},"void":true}"#));
+}
+
+#[test]
+fn a_foreign_meta_breaks_neither_json_nor_the_line() {
+    for (meta, seen) in [
+        ("{\"a\":\r\n1}", r#"{"a":  1}"#),
+        ("[1]", "{}"),
+        ("{\"a\":1} x", "{}"),
+        ("}{", "{}"),
+    ] {
+        let message = Message {
+            meta: meta.into(),
+            ..Message::default()
+        };
+        let line = shown(Body::Message(message));
+        assert!(line.contains(&format!("\"meta\":{seen},")), "{line}");
+        assert!(!line.contains('\n') && serde_json::from_str::<serde_json::Value>(&line).is_ok());
+    }
+}
+
+#[test]
+fn an_unreadable_record_shows_its_place() {
+    let line = unreadable_body(Place {
+        key: &RoomKey::parse("lobby").expect("alphabet"),
+        seq: Seq(3),
+        count: Count(2),
+        at_ms: 5,
+        id: "",
+        sender: "",
+    });
+    let expected = concat!(
+        r#"{"room":"lobby","seq":3,"count":2,"type":"unreadable","id":"","#,
+        r#""sender":{"id":"","name":"","avatar":null},"at":5}"#
+    );
+    assert_eq!(String::from_utf8(line).as_deref(), Ok(expected));
+}
