@@ -4,7 +4,11 @@
 //! while measuring, and prints each figure beside a control: a process that writes the same bytes to as many
 //! sockets and does nothing else, in the same run on the same machine.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "a tool, not a service"
+)]
 
 #[path = "load/control.rs"]
 mod control;

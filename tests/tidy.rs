@@ -37,6 +37,12 @@ const BANNED: [(&str, &str, &str); 7] = [
     ("dbg", "!(", "left over from a search"),
 ];
 
+/// Tests that pause a thread between two looks at a condition, each with the reason.
+const POLLING_FILES: [(&str, &str); 1] = [(
+    "embedded/tests/crash.rs",
+    "it waits for another process's port before there is a runtime",
+)];
+
 /// Variables in documents that are no configuration keys.
 const NO_KEYS: [&str; 2] = ["ROOMLOG_CONFIG", "ROOMLOG_TEST_"];
 
@@ -155,8 +161,9 @@ fn tests_wait_on_conditions_and_never_sleep() {
             Some((_, tests)) => tests,
             None => continue,
         };
+        let listed = POLLING_FILES.iter().any(|(name, _)| *name == shown(&file));
         assert!(
-            !tests_of_it.contains(&blocking),
+            listed || !tests_of_it.contains(&blocking),
             "{}: a test waits on a condition with a deadline",
             shown(&file)
         );

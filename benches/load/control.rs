@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Serves as the control: accepts `sockets` connections, then writes `messages` of `bytes` to each at `rate` a second.
-pub fn serve(sockets: usize, messages: u64, bytes: usize, rate: f64) -> Result<()> {
+pub(crate) fn serve(sockets: usize, messages: u64, bytes: usize, rate: f64) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
     let mut connections: Vec<TcpStream> = Vec::with_capacity(sockets);

@@ -17,36 +17,36 @@ use super::wire::{self, Frames};
 
 /// What to send and who listens.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Room ids; each has as many subscribers.
-    pub rooms: Vec<String>,
+    pub(crate) rooms: Vec<String>,
     /// Subscribers of each room.
-    pub subscribers: usize,
+    pub(crate) subscribers: usize,
     /// Messages a second over all rooms.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Messages over all rooms.
-    pub messages: u64,
+    pub(crate) messages: u64,
     /// Messages sent at the same moment, so that several wait for one socket.
-    pub burst: u64,
+    pub(crate) burst: u64,
     /// Bytes of a message's text.
-    pub text_bytes: usize,
+    pub(crate) text_bytes: usize,
 }
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Messages delivered, over all subscribers.
-    pub delivered: u64,
+    pub(crate) delivered: u64,
     /// Deliveries that were due and did not come.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// Deliveries of a seq that had come before.
-    pub repeated: u64,
+    pub(crate) repeated: u64,
     /// Deliveries whose seq was not the next.
-    pub out_of_order: u64,
+    pub(crate) out_of_order: u64,
     /// From due to delivered, in microseconds, sorted.
-    pub latencies_us: Vec<u32>,
+    pub(crate) latencies_us: Vec<u32>,
     /// From sent to RECEIPT, in microseconds, sorted.
-    pub receipts_us: Vec<u32>,
+    pub(crate) receipts_us: Vec<u32>,
 }
 
 /// How long subscribers wait for what is missing after the last message was due.
@@ -68,13 +68,13 @@ impl Seen {
     }
 
     /// Whether every message came to every subscriber once and in order.
-    pub fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         self.lost + self.repeated + self.out_of_order == 0
     }
 }
 
 /// A latency at a share of the sorted samples, in milliseconds.
-pub fn percentile_ms(sorted_us: &[u32], share: f64) -> f64 {
+pub(crate) fn percentile_ms(sorted_us: &[u32], share: f64) -> f64 {
     let index = (sorted_us.len().saturating_sub(1) as f64 * share) as usize;
     sorted_us
         .get(index)
@@ -83,7 +83,7 @@ pub fn percentile_ms(sorted_us: &[u32], share: f64) -> f64 {
 
 /// Runs the plan against gateways. `listener` has the token of the subscriber of this number, room by room; `sender`
 /// is the token of somebody who is in every room.
-pub async fn run(
+pub(crate) async fn run(
     gateways: &[String],
     plan: &Plan,
     sender: &str,
@@ -184,7 +184,7 @@ fn note(frame: &[u8], seen: &mut Seen, last_seq: &mut Option<u64>, start: Option
     }
     *last_seq = Some(last_seq.unwrap_or(0).max(seq));
     seen.delivered += 1;
-    if seen.delivered % LATENCY_SAMPLE != 0 {
+    if !seen.delivered.is_multiple_of(LATENCY_SAMPLE) {
         return;
     }
     let text = frame

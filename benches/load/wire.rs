@@ -13,7 +13,7 @@ use tokio::{
 const UPGRADE_ANSWER_BYTES_MAX: usize = 4 << 10;
 
 /// Opens a WebSocket on `/ws` and signs in over STOMP. The answer to CONNECT is left for [`Frames`] to read.
-pub async fn connect(address: &str, token: &str) -> Result<TcpStream> {
+pub(crate) async fn connect(address: &str, token: &str) -> Result<TcpStream> {
     let mut socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let upgrade = format!(
@@ -42,7 +42,10 @@ pub async fn connect(address: &str, token: &str) -> Result<TcpStream> {
 }
 
 /// Writes one text message, masked with zero, as RFC 6455 section 5.3 allows any mask.
-pub async fn send(socket: &mut (impl tokio::io::AsyncWrite + Unpin), text: &[u8]) -> Result<()> {
+pub(crate) async fn send(
+    socket: &mut (impl tokio::io::AsyncWrite + Unpin),
+    text: &[u8],
+) -> Result<()> {
     let mut message = Vec::with_capacity(text.len() + 8);
     message.push(0x81);
     match u16::try_from(text.len()) {
@@ -64,14 +67,14 @@ pub async fn send(socket: &mut (impl tokio::io::AsyncWrite + Unpin), text: &[u8]
 }
 
 /// The WebSocket messages of one connection, read in as few reads as they come.
-pub struct Frames {
+pub(crate) struct Frames {
     buffer: Vec<u8>,
     start: usize,
 }
 
 impl Frames {
     /// Nothing read yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             buffer: Vec::with_capacity(4 << 10),
             start: 0,
@@ -79,7 +82,7 @@ impl Frames {
     }
 
     /// The next whole message's payload, reading more when none is there; `None` at the end.
-    pub async fn next(
+    pub(crate) async fn next(
         &mut self,
         socket: &mut (impl tokio::io::AsyncRead + Unpin),
     ) -> Result<Option<&[u8]>> {
@@ -117,7 +120,7 @@ impl Frames {
 }
 
 /// The value of a header of a STOMP frame.
-pub fn header<'a>(frame: &'a [u8], name: &[u8]) -> Option<&'a str> {
+pub(crate) fn header<'a>(frame: &'a [u8], name: &[u8]) -> Option<&'a str> {
     frame
         .split(|byte| *byte == b'\n')
         .skip(1)

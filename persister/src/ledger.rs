@@ -52,7 +52,7 @@ enum Verdict {
     /// An event whose state does not matter to the fold.
     Plain(StoredEvent),
     /// An event to be folded.
-    Folded(StoredEvent, Event),
+    Folded(StoredEvent, Box<Event>),
     /// An event whose value does not show as one, and why.
     Unreadable(StoredEvent, UnreadableValue),
     /// It gets no row: a retry, one numbered before, or none of ours.
@@ -163,7 +163,7 @@ impl Ledger {
     /// What must be loaded before these can be packed.
     pub(crate) fn missing(&self, entries: &[Entry]) -> Missing {
         let folded = entries.iter().filter_map(|entry| match &entry.verdict {
-            Verdict::Folded(stored, event) => Some((stored.seq, event)),
+            Verdict::Folded(stored, event) => Some((stored.seq, &**event)),
             _ => None,
         });
         self.states.missing(folded)
@@ -189,7 +189,8 @@ impl Ledger {
         for entry in entries {
             let after = entry.after;
             let packed = self.packed(entry);
-            let full = |window: &Window| packed.is_some() && window.events.len() >= WINDOW_EVENTS_MAX;
+            let full =
+                |window: &Window| packed.is_some() && window.events.len() >= WINDOW_EVENTS_MAX;
             if windows.last().is_none_or(full) {
                 windows.push(Window {
                     events: Vec::new(),
@@ -197,7 +198,9 @@ impl Ledger {
                     after,
                 });
             }
-            let window = windows.last_mut().expect("one was pushed if there was none");
+            let window = windows
+                .last_mut()
+                .expect("one was pushed if there was none");
             window.after = after;
             if let Some((event, step)) = packed {
                 window.events.push(event);
@@ -285,7 +288,7 @@ impl Verdict {
             return Self::Nothing;
         };
         match stored.event() {
-            Ok(event) if is_folded(&event) => Self::Folded(stored, event),
+            Ok(event) if is_folded(&event) => Self::Folded(stored, Box::new(event)),
             Ok(_) => Self::Plain(stored),
             Err(why) => Self::Unreadable(stored, why),
         }

@@ -32,16 +32,48 @@ pub(crate) enum Operation {
 
 /// Declares every metric, once per process.
 pub(crate) fn describe() {
-    describe_counter!(RECORDS, Unit::Count, "Records read from the log, by what they turned out to be.");
+    describe_counter!(
+        RECORDS,
+        Unit::Count,
+        "Records read from the log, by what they turned out to be."
+    );
     describe_counter!(EVENTS, Unit::Count, "Event rows acknowledged by the store.");
-    describe_counter!(UNREADABLE, Unit::Count, "Records that do not show as an event, put aside and stored as unreadable.");
-    describe_counter!(READS, Unit::Count, "Read positions taken from chat.reads and acknowledged by the store.");
+    describe_counter!(
+        UNREADABLE,
+        Unit::Count,
+        "Records that do not show as an event, put aside and stored as unreadable."
+    );
+    describe_counter!(
+        READS,
+        Unit::Count,
+        "Read positions taken from chat.reads and acknowledged by the store."
+    );
     describe_gauge!(WINDOWS, Unit::Count, "Windows of events being written.");
-    describe_histogram!(STORE_LATENCY, Unit::Seconds, "One successful request to the store, by operation.");
-    describe_gauge!(LAG, Unit::Count, "Records in the log that are not stored yet, by topic and partition.");
-    describe_gauge!(STALLED, Unit::Count, "Writes and reads that wait as the store or the dead-letter topic does not take them; 0 when all is well.");
-    describe_counter!(FAILURES, Unit::Count, "Owners of a partition that stopped with an error.");
-    describe_gauge!(FAILED, Unit::Count, "Partitions whose owner stopped and is to be tried again; anything but 0 needs a human.");
+    describe_histogram!(
+        STORE_LATENCY,
+        Unit::Seconds,
+        "One successful request to the store, by operation."
+    );
+    describe_gauge!(
+        LAG,
+        Unit::Count,
+        "Records in the log that are not stored yet, by topic and partition."
+    );
+    describe_gauge!(
+        STALLED,
+        Unit::Count,
+        "Writes and reads that wait as the store or the dead-letter topic does not take them; 0 when all is well."
+    );
+    describe_counter!(
+        FAILURES,
+        Unit::Count,
+        "Owners of a partition that stopped with an error."
+    );
+    describe_gauge!(
+        FAILED,
+        Unit::Count,
+        "Partitions whose owner stopped and is to be tried again; anything but 0 needs a human."
+    );
     describe_gauge!(PARTITIONS, Unit::Count, "Partitions owned.");
 }
 

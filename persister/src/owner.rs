@@ -63,7 +63,9 @@ pub(crate) enum OwnerError {
         end: i64,
     },
     /// Records were dropped before they were stored.
-    #[error("the log begins at offset {low}, but only what is before {stored} is stored: retention dropped events")]
+    #[error(
+        "the log begins at offset {low}, but only what is before {stored} is stored: retention dropped events"
+    )]
     Trimmed {
         /// As stored.
         stored: i64,
@@ -71,7 +73,9 @@ pub(crate) enum OwnerError {
         low: i64,
     },
     /// The row is of a topic that is yet to come.
-    #[error("the partition is stored up to {stored:?}, but the topic recorded is of generation {recorded}")]
+    #[error(
+        "the partition is stored up to {stored:?}, but the topic recorded is of generation {recorded}"
+    )]
     Generation {
         /// As stored.
         stored: Position,

@@ -35,10 +35,18 @@ pub(crate) async fn own(
 }
 
 /// Ends by an error only.
-async fn store(resources: &Resources, partition: u32, progress: &Progress) -> Result<(), OwnerError> {
+async fn store(
+    resources: &Resources,
+    partition: u32,
+    progress: &Progress,
+) -> Result<(), OwnerError> {
     let row = resources.shelf.partition(READS_TOPIC, partition).await?;
     let generation = resources.topic.generation;
-    let start = start(row, generation, resources.reads.watermarks(partition).await?)?;
+    let start = start(
+        row,
+        generation,
+        resources.reads.watermarks(partition).await?,
+    )?;
     progress.set(start);
     let mut stream = resources.reads.open(partition, start);
     loop {
@@ -62,13 +70,20 @@ async fn store(resources: &Resources, partition: u32, progress: &Progress) -> Re
             position,
             accepted: 0,
         };
-        resources.shelf.move_partition(READS_TOPIC, partition, row).await?;
+        resources
+            .shelf
+            .move_partition(READS_TOPIC, partition, row)
+            .await?;
         progress.set(next_offset);
     }
 }
 
 /// Where to begin. Marks that retention dropped are no loss worth stopping for: later ones replace them.
-fn start(row: Option<PartitionRow>, generation: u32, bounds: Watermarks) -> Result<i64, OwnerError> {
+fn start(
+    row: Option<PartitionRow>,
+    generation: u32,
+    bounds: Watermarks,
+) -> Result<i64, OwnerError> {
     let stored = row
         .filter(|row| row.position.generation >= generation)
         .map_or(bounds.low, |row| row.position.offset);
@@ -87,7 +102,11 @@ async fn coalesced(resources: &Resources, records: &[LogRecord]) -> Vec<ReadMark
             Ok(reads) => {
                 let marks = reads.positions.into_iter();
                 let room = RoomKey::from(reads.room);
-                merge(&mut furthest, &room, marks.map(|mark| (mark.user, mark.seq, mark.count)));
+                merge(
+                    &mut furthest,
+                    &room,
+                    marks.map(|mark| (mark.user, mark.seq, mark.count)),
+                );
             }
             Err(error) => put_aside(resources, READS_TOPIC, record, &error.to_string()).await,
         }
@@ -146,6 +165,9 @@ mod tests {
         assert_eq!(start(row(1, 2), 1, bounds).expect("trimmed"), 5);
         assert_eq!(start(row(0, 400), 1, bounds).expect("older topic"), 5);
         assert_eq!(start(None, 1, bounds).expect("first start"), 5);
-        assert!(matches!(start(row(1, 21), 1, bounds), Err(OwnerError::PastEnd { .. })));
+        assert!(matches!(
+            start(row(1, 21), 1, bounds),
+            Err(OwnerError::PastEnd { .. })
+        ));
     }
 }

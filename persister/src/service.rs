@@ -41,7 +41,9 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The topic was never recorded.
-    #[error("topic {EVENTS_TOPIC} is not recorded in the store; `roomlog topics create` makes and records it")]
+    #[error(
+        "topic {EVENTS_TOPIC} is not recorded in the store; `roomlog topics create` makes and records it"
+    )]
     NotRecorded,
     /// The topic is not what was recorded.
     #[error(transparent)]
@@ -148,7 +150,10 @@ fn is_passing(error: &RunError) -> bool {
 }
 
 async fn reach(kafka: &KafkaConfig, store: &Store) -> Result<Resources, RunError> {
-    let topic = store.topic(EVENTS_TOPIC).await?.ok_or(RunError::NotRecorded)?;
+    let topic = store
+        .topic(EVENTS_TOPIC)
+        .await?
+        .ok_or(RunError::NotRecorded)?;
     topics::check(kafka, EVENTS_TOPIC, topic.partition_count).await?;
     Ok(Resources {
         shelf: Shelf::new(store.clone()),
@@ -211,7 +216,8 @@ impl Instance<'_> {
 
     fn commit(&self) {
         for (place, offset) in self.owners.progress() {
-            self.membership.commit(&place.topic, place.partition, offset);
+            self.membership
+                .commit(&place.topic, place.partition, offset);
         }
     }
 
@@ -219,7 +225,8 @@ impl Instance<'_> {
     fn finish(&mut self, place: &TopicPartition) {
         let finished: Finished = self.owners.finish(place);
         if let Some(offset) = finished.offset {
-            self.membership.commit(&place.topic, place.partition, offset);
+            self.membership
+                .commit(&place.topic, place.partition, offset);
         }
     }
 
@@ -233,7 +240,9 @@ impl Instance<'_> {
             }
         };
         if tokio::time::timeout(at_most, drained).await.is_err() {
-            tracing::warn!("some partitions were not drained in time; their next owners do the rest again");
+            tracing::warn!(
+                "some partitions were not drained in time; their next owners do the rest again"
+            );
         }
     }
 }

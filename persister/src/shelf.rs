@@ -10,8 +10,8 @@ use roomlog_core::{
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{
-        EventRow, EventWrite, KeyShards, MemberRow, PartitionRow, READS_AT_ONCE, ReadMark, RoomMove, RoomRow,
-        Running, Store, StoreError,
+        EventRow, EventWrite, KeyShards, MemberRow, PartitionRow, READS_AT_ONCE, ReadMark,
+        RoomMove, RoomRow, Running, Store, StoreError,
     },
     kafka::EVENTS_TOPIC,
 };
@@ -74,7 +74,10 @@ impl Shelf {
             .collect();
         if !writes.is_empty() {
             let turn = (&self.writers, 1);
-            insist(Operation::PutEvents, turn, || self.store.put_events(&writes)).await?;
+            insist(Operation::PutEvents, turn, || {
+                self.store.put_events(&writes)
+            })
+            .await?;
             metrics::events_stored(writes.len());
         }
         Ok(())
@@ -132,11 +135,17 @@ impl Shelf {
         partition: u32,
     ) -> Result<Option<PartitionRow>, StoreError> {
         let turn = (&self.movers, 1);
-        insist(Operation::Load, turn, || self.store.partition(topic, partition)).await
+        insist(Operation::Load, turn, || {
+            self.store.partition(topic, partition)
+        })
+        .await
     }
 
     pub(crate) async fn rooms(&self, keys: &[RoomKey]) -> Result<Vec<RoomRow>, StoreError> {
-        insist(Operation::Load, (&self.movers, 1), || self.store.rooms(keys)).await
+        insist(Operation::Load, (&self.movers, 1), || {
+            self.store.rooms(keys)
+        })
+        .await
     }
 
     pub(crate) async fn members(

@@ -39,7 +39,9 @@ pub(crate) struct Missing {
 
 /// Somebody else stores this partition as well and is further: what was loaded holds events we have yet to fold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("room {room} is stored up to {stored}, while {needed} is to be folded: another owner is at work")]
+#[error(
+    "room {room} is stored up to {stored}, while {needed} is to be folded: another owner is at work"
+)]
 pub(crate) struct Overtaken {
     room: RoomKey,
     stored: Seq,
@@ -150,11 +152,7 @@ impl States {
 
     /// Keeps the bound on what is held.
     pub(crate) fn forget_stored(&mut self) {
-        let members: usize = self
-            .rooms
-            .values()
-            .map(|room| 1 + room.members.len())
-            .sum();
+        let members: usize = self.rooms.values().map(|room| 1 + room.members.len()).sum();
         if members > MEMBERS_HELD_MAX {
             self.rooms.retain(|_, room| room.unstored.is_some());
         }

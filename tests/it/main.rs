@@ -3,6 +3,15 @@
 //! The suites that say what Roomlog does run on the stack named by `ROOMLOG_TEST_STACK`, `embedded` or `real`.
 //! Those below `real` need real servers whatever that says; `tests/setup test` brings them.
 
+#![allow(
+    clippy::large_futures,
+    reason = "a test waits for one future at a time"
+)]
+#![allow(
+    clippy::large_futures,
+    reason = "a test is one future that holds all its users and connections"
+)]
+
 mod behaviour;
 mod harness;
 mod peers;

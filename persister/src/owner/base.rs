@@ -3,7 +3,7 @@
 use roomlog_core::room_log::{Position, RoomLog, Spec};
 use roomlog_platform::{
     dynamo::{PartitionRow, TopicRow},
-    kafka::{PartitionStream, Reader, Watermarks, EVENTS_TOPIC, LogRecord},
+    kafka::{EVENTS_TOPIC, LogRecord, PartitionStream, Reader, Watermarks},
 };
 
 use super::{OwnerError, Resources};
@@ -126,10 +126,25 @@ mod tests {
         let bounds = Watermarks { low: 5, high: 20 };
         let at = |row| start(row, &topic(), bounds).map(|(row, _)| row.position.offset);
         assert!(matches!(at(stored(2, 20)), Ok(20)));
-        assert!(matches!(at(stored(2, 21)), Err(OwnerError::PastEnd { stored: 21, end: 20 })));
-        assert!(matches!(at(stored(2, 4)), Err(OwnerError::Trimmed { stored: 4, low: 5 })));
-        assert!(matches!(at(None), Err(OwnerError::Trimmed { stored: 0, low: 5 })));
-        assert!(matches!(at(stored(3, 6)), Err(OwnerError::Generation { .. })));
+        assert!(matches!(
+            at(stored(2, 21)),
+            Err(OwnerError::PastEnd {
+                stored: 21,
+                end: 20
+            })
+        ));
+        assert!(matches!(
+            at(stored(2, 4)),
+            Err(OwnerError::Trimmed { stored: 4, low: 5 })
+        ));
+        assert!(matches!(
+            at(None),
+            Err(OwnerError::Trimmed { stored: 0, low: 5 })
+        ));
+        assert!(matches!(
+            at(stored(3, 6)),
+            Err(OwnerError::Generation { .. })
+        ));
     }
 
     #[test]

@@ -80,7 +80,10 @@ pub(crate) async fn own(
     progress: &Arc<Progress>,
     release: &CancellationToken,
 ) -> Result<(), OwnerError> {
-    let Some(base) = release.run_until_cancelled(base::load(&resources, partition)).await else {
+    let Some(base) = release
+        .run_until_cancelled(base::load(&resources, partition))
+        .await
+    else {
         return Ok(());
     };
     let base::Base {
@@ -89,7 +92,11 @@ pub(crate) async fn own(
         first,
     } = base?;
     progress.set(ledger.next().offset);
-    tracing::info!(partition, offset = ledger.next().offset, "storing a partition");
+    tracing::info!(
+        partition,
+        offset = ledger.next().offset,
+        "storing a partition"
+    );
     let mut owner = Owner {
         resources,
         partition,

@@ -59,9 +59,15 @@ fn a_row_that_lacks_something_is_corrupt_and_says_what() {
     );
     let mut item = event(1, 1).to_item(KeyShards::ONE);
     item.insert(name::TYPE.into(), text("novel"));
-    assert!(matches!(EventRow::from_item(item), Err(StoreError::Corrupt(_))));
+    assert!(matches!(
+        EventRow::from_item(item),
+        Err(StoreError::Corrupt(_))
+    ));
     let mut wrong = Fields::of("t", Item::from_iter([named("n", text("7"))]));
-    assert!(matches!(wrong.number::<u32>("n"), Err(StoreError::Corrupt(_))));
+    assert!(matches!(
+        wrong.number::<u32>("n"),
+        Err(StoreError::Corrupt(_))
+    ));
 }
 
 #[test]
@@ -102,7 +108,10 @@ fn a_room_and_its_members_come_back_as_they_were_written() {
         count: Count(7),
         position,
     };
-    assert_eq!((row.head, row.shards, row.meta), (head, KeyShards::ONE, Some(meta)));
+    assert_eq!(
+        (row.head, row.shards, row.meta),
+        (head, KeyShards::ONE, Some(meta))
+    );
 
     let membership = Membership {
         state: MemberState::Banned,
@@ -134,7 +143,10 @@ fn writes_are_cut_by_items_and_by_bytes() {
                 shards: KeyShards::ONE,
             })
             .collect();
-        batches(&writes).iter().map(|batch| batch.len()).collect::<Vec<_>>()
+        batches(&writes)
+            .iter()
+            .map(|batch| batch.len())
+            .collect::<Vec<_>>()
     };
     assert_eq!(sizes(60, 100), [BATCH_ITEMS_MAX, BATCH_ITEMS_MAX, 10]);
     assert_eq!(sizes(5, BATCH_BYTES_MAX / 2 - 2_000), [2, 2, 1]);

@@ -4,7 +4,7 @@ use rdkafka::admin::{AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, To
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{CALL, admin, blocking, create_topic, options, producer, send};
+use super::{CALL, admin, blocking, client, create_topic, options, send};
 use crate::probe::{Failure, Outcome, Report, ensure, fresh, same};
 
 pub(super) async fn run(addr: &str, report: &mut Report) {
@@ -167,7 +167,10 @@ async fn deletes(addr: &str) -> Outcome {
 }
 
 async fn unknown(addr: &str) -> Outcome {
-    let sent = send(&producer(addr, "none")?, &fresh("unknown"), "key", "value").await;
+    let mut config = client(addr);
+    // The client waits for a topic to appear; nobody is going to make this one.
+    config.set("topic.metadata.propagation.max.ms", "1000");
+    let sent = send(&config.create()?, &fresh("unknown"), "key", "value").await;
     ensure(
         sent.is_err(),
         "a record for an unknown topic was acknowledged",
