@@ -7,11 +7,6 @@
     clippy::large_futures,
     reason = "a test waits for one future at a time"
 )]
-#![allow(
-    clippy::large_futures,
-    reason = "a test is one future that holds all its users and connections"
-)]
-
 mod behaviour;
 mod harness;
 mod peers;
