@@ -1,0 +1,203 @@
+# A development environment: everything there is, as small as it goes, asleep at night and easily thrown away.
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = { system = "roomlog", environment = local.environment }
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+locals {
+  name        = "roomlog-dev"
+  environment = "dev"
+  account_id  = data.aws_caller_identity.current.account_id
+}
+
+# Never in a plan or in the state.
+ephemeral "aws_secretsmanager_random_password" "jwt" {
+  password_length     = 64
+  exclude_punctuation = true
+}
+
+module "secrets" {
+  source = "../../modules/secrets"
+
+  name          = local.name
+  account_id    = local.account_id
+  region        = var.region
+  cache_id      = module.cache.replication_group_id
+  cache_arn     = module.cache.replication_group_arn
+  cache_address = module.cache.address
+  jwt_secret    = ephemeral.aws_secretsmanager_random_password.jwt.random_password
+  settings = {
+    ROOMLOG_LOG             = "info"
+    ROOMLOG_ALLOWED_ORIGINS = "https://chat.${var.domain}"
+  }
+
+  # Names are free again at once when the environment is thrown away.
+  recovery_days     = 0
+  key_deletion_days = 7
+}
+
+module "network" {
+  source = "../../modules/network"
+
+  name               = local.name
+  region             = var.region
+  availability_zones = var.availability_zones
+  kms_key_arn        = module.secrets.kms_key_arn
+  nat                = "single"
+}
+
+module "kafka" {
+  source = "../../modules/kafka"
+
+  name        = local.name
+  vpc_id      = module.network.vpc_id
+  subnet_ids  = module.network.data_subnet_ids
+  kms_key_arn = module.secrets.kms_key_arn
+
+  instance_type  = "kafka.t3.small"
+  volume_gib     = 10
+  volume_gib_max = 100
+}
+
+module "dynamodb" {
+  source = "../../modules/dynamodb"
+
+  prefix      = "${local.name}."
+  kms_key_arn = module.secrets.kms_key_arn
+
+  deletion_protection = false
+}
+
+module "cache" {
+  source = "../../modules/cache"
+
+  name        = local.name
+  vpc_id      = module.network.vpc_id
+  subnet_ids  = module.network.data_subnet_ids
+  kms_key_arn = module.secrets.kms_key_arn
+  auth_token  = module.secrets.cache_token
+  node_type   = "cache.t4g.micro"
+}
+
+module "storage" {
+  source = "../../modules/storage"
+
+  bucket          = "${local.name}-${local.account_id}-attachments"
+  kms_key_arn     = module.secrets.kms_key_arn
+  allowed_origins = ["https://chat.${var.domain}"]
+  force_destroy   = true
+}
+
+module "registry" {
+  source = "../../modules/registry"
+
+  name         = local.name
+  kms_key_arn  = module.secrets.kms_key_arn
+  force_delete = true
+}
+
+module "edge" {
+  source = "../../modules/edge"
+
+  name       = local.name
+  vpc_id     = module.network.vpc_id
+  cidr       = module.network.cidr
+  subnet_ids = module.network.public_subnet_ids
+  domain     = var.domain
+  zone_id    = var.zone_id
+
+  deletion_protection = false
+}
+
+module "observability" {
+  source = "../../modules/observability"
+
+  name                 = local.name
+  account_id           = local.account_id
+  region               = var.region
+  kms_key_arn          = module.secrets.kms_key_arn
+  services             = ["gateway", "fanout-a", "fanout-b", "persister", "operator"]
+  mail                 = var.mail
+  kafka_name           = module.kafka.cluster_name
+  load_balancer_metric = module.edge.load_balancer_metric
+  table_names          = module.dynamodb.table_names
+  cache_id             = module.cache.replication_group_id
+}
+
+module "compute" {
+  source = "../../modules/compute"
+
+  name       = local.name
+  account_id = local.account_id
+  region     = var.region
+  vpc_id     = module.network.vpc_id
+  subnet_ids = module.network.application_subnet_ids
+  image      = "${module.registry.repository_url}:${var.release}"
+
+  launch       = "ec2"
+  machine_type = "t3.large"
+  machines_max = 4
+  sizes = {
+    for service in ["gateway", "fanout-a", "fanout-b", "persister", "operator"] : service => { cpu = 256, memory = 512 }
+  }
+
+  kms_key_arn    = module.secrets.kms_key_arn
+  secret_arns    = module.secrets.secret_arns
+  setting_arns   = module.secrets.setting_arns
+  repository_arn = module.registry.repository_arn
+
+  table_arns                     = module.dynamodb.table_arns
+  table_prefix                   = module.dynamodb.prefix
+  kafka_arn                      = module.kafka.cluster_arn
+  kafka_name                     = module.kafka.cluster_name
+  kafka_brokers                  = module.kafka.brokers
+  kafka_client_security_group_id = module.kafka.client_security_group_id
+  cache_client_security_group_id = module.cache.client_security_group_id
+
+  edge_security_group_id = module.edge.security_group_id
+  target_group_arns      = { for service, groups in module.edge.target_groups : service => groups.blue_arn }
+  load_balancer_metric   = module.edge.load_balancer_metric
+
+  log_group_names = module.observability.log_group_names
+  log_group_arns  = module.observability.log_group_arns
+  rollback_alarms = module.observability.rollback_alarms
+}
+
+module "delivery" {
+  source = "../../modules/delivery"
+
+  name                = local.name
+  account_id          = local.account_id
+  region              = var.region
+  repository          = var.repository
+  environment         = local.environment
+  registry_arn        = module.registry.repository_arn
+  cluster_name        = module.compute.cluster_name
+  services            = module.compute.services
+  role_arns           = module.compute.role_arns
+  target_groups       = module.edge.target_groups
+  public_listener_arn = module.edge.public_listener_arn
+  trial_listener_arn  = module.edge.trial_listener_arn
+  rollback_alarms     = module.observability.rollback_alarms
+
+  pace         = "CodeDeployDefault.ECSAllAtOnce"
+  keep_minutes = 5
+}
+
+module "schedule" {
+  source = "../../modules/schedule"
+
+  name         = local.name
+  account_id   = local.account_id
+  region       = var.region
+  kms_key_arn  = module.secrets.kms_key_arn
+  cluster_name = module.compute.cluster_name
+  services     = module.compute.services
+  timezone     = var.timezone
+}

@@ -1,0 +1,143 @@
+# Who runs, and what each of them may touch. One entry is one service: a notifier is one more entry here, and its
+# network access, policies, log access and scaling follow from it.
+
+variable "services" {
+  type = map(object({
+    # The first argument of the program, and what follows it.
+    role      = string
+    arguments = optional(list(string), [])
+    # blue_green: behind the load balancer. rolling: consumers. task: started by hand, no service.
+    deployment  = optional(string, "rolling")
+    environment = optional(map(string), {})
+    secrets     = optional(set(string), [])
+    # DynamoDB actions by table, and tables with the indexes that are queried.
+    tables  = optional(map(set(string)), {})
+    indexes = optional(map(set(string)), {})
+    # Topics written and read, and groups joined.
+    produces     = optional(set(string), [])
+    consumes     = optional(set(string), [])
+    groups       = optional(set(string), [])
+    makes_topics = optional(bool, false)
+    # Stores whose client group is carried: kafka, cache.
+    stores = optional(set(string), [])
+    # The port clients reach through the load balancer.
+    port = optional(number)
+    # Whether it answers under the name of fanout, or asks there.
+    answers_link = optional(bool, false)
+    asks_link    = optional(bool, false)
+    # How long a stopping task may take; two minutes is what Fargate allows.
+    stop_seconds = optional(number, 60)
+    # Beside CPU: connections of one task, or records a group may lag behind.
+    connections = optional(number)
+    lag         = optional(object({ group = string, topic = string, records = number }))
+  }))
+  description = "The services by name. The default is the whole system."
+
+  default = {
+    gateway = {
+      role        = "gateway"
+      deployment  = "blue_green"
+      environment = { ROOMLOG_LISTEN = "0.0.0.0:8080", ROOMLOG_DRAIN = "30s" }
+      secrets     = ["ROOMLOG_REDIS_URL", "ROOMLOG_JWT_SECRET"]
+      stores      = ["kafka", "cache"]
+      produces    = ["chat.events.v1", "chat.reads.v1"]
+      tables = {
+        events     = ["Query"]
+        rooms      = ["GetItem", "BatchGetItem"]
+        members    = ["GetItem", "Query"]
+        rooms_of   = ["Query"]
+        partitions = ["GetItem"]
+        users      = ["GetItem", "BatchGetItem", "UpdateItem"]
+      }
+      indexes     = { rooms = ["public"] }
+      port        = 8080
+      asks_link   = true
+      connections = 20000
+    }
+
+    fanout-a = {
+      role         = "fanout"
+      environment  = { ROOMLOG_FANOUT_LISTEN = "0.0.0.0:7070", ROOMLOG_FANOUT_GROUP = "a" }
+      secrets      = ["ROOMLOG_REDIS_URL"]
+      stores       = ["kafka", "cache"]
+      consumes     = ["chat.events.v1"]
+      produces     = ["chat.dlq.v1"]
+      groups       = ["fanout-a"]
+      tables       = { rooms = ["GetItem", "BatchGetItem"], partitions = ["GetItem"] }
+      indexes      = { rooms = ["by_partition"] }
+      answers_link = true
+    }
+
+    fanout-b = {
+      role         = "fanout"
+      environment  = { ROOMLOG_FANOUT_LISTEN = "0.0.0.0:7070", ROOMLOG_FANOUT_GROUP = "b" }
+      secrets      = ["ROOMLOG_REDIS_URL"]
+      stores       = ["kafka", "cache"]
+      consumes     = ["chat.events.v1"]
+      produces     = ["chat.dlq.v1"]
+      groups       = ["fanout-b"]
+      tables       = { rooms = ["GetItem", "BatchGetItem"], partitions = ["GetItem"] }
+      indexes      = { rooms = ["by_partition"] }
+      answers_link = true
+    }
+
+    persister = {
+      role     = "persister"
+      stores   = ["kafka"]
+      consumes = ["chat.events.v1", "chat.reads.v1"]
+      produces = ["chat.dlq.v1"]
+      groups   = ["persister"]
+      tables = {
+        events     = ["BatchWriteItem"]
+        rooms      = ["BatchGetItem", "UpdateItem"]
+        members    = ["BatchGetItem", "UpdateItem"]
+        rooms_of   = ["UpdateItem"]
+        partitions = ["GetItem", "UpdateItem"]
+      }
+      lag = { group = "persister", topic = "chat.events.v1", records = 20000 }
+    }
+
+    # Makes the topics and writes the epoch, once; started by hand with another argument each time.
+    operator = {
+      role         = "topics"
+      arguments    = ["create"]
+      deployment   = "task"
+      stores       = ["kafka"]
+      makes_topics = true
+      consumes     = ["chat.events.v1", "chat.reads.v1", "chat.dlq.v1"]
+      tables = {
+        partitions = ["CreateTable", "DescribeTable", "GetItem", "UpdateItem"]
+        events     = ["CreateTable", "DescribeTable"]
+        rooms      = ["CreateTable", "DescribeTable"]
+        members    = ["CreateTable", "DescribeTable"]
+        rooms_of   = ["CreateTable", "DescribeTable"]
+        users      = ["CreateTable", "DescribeTable"]
+        patches    = ["CreateTable", "DescribeTable"]
+        reactions  = ["CreateTable", "DescribeTable"]
+        mentions   = ["CreateTable", "DescribeTable"]
+        sessions   = ["CreateTable", "DescribeTable", "DescribeTimeToLive", "UpdateTimeToLive"]
+        devices    = ["CreateTable", "DescribeTable"]
+      }
+    }
+  }
+
+  validation {
+    condition     = alltrue([for service in values(var.services) : contains(["blue_green", "rolling", "task"], service.deployment)])
+    error_message = "deployment is one of blue_green, rolling, task."
+  }
+
+  validation {
+    condition     = alltrue([for service in values(var.services) : (service.deployment == "blue_green") == (service.port != null)])
+    error_message = "A service has a port exactly if it is behind the load balancer: blue_green."
+  }
+
+  validation {
+    condition     = alltrue([for service in values(var.services) : service.stop_seconds >= 30 && service.stop_seconds <= 120])
+    error_message = "stop_seconds is 30 to 120."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for service in values(var.services) : [for actions in values(service.tables) : [for action in actions : !strcontains(action, "*")]]]))
+    error_message = "Actions are named one by one, without wildcards."
+  }
+}

@@ -1,0 +1,19 @@
+output "deployer_role_arn" {
+  description = "The role a workflow takes on."
+  value       = aws_iam_role.deployer.arn
+}
+
+output "identity_provider_arn" {
+  description = "GitHub's identity provider in this account."
+  value       = var.identity_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.identity_provider_arn
+}
+
+output "application" {
+  description = "CodeDeploy's application."
+  value       = aws_codedeploy_app.this.name
+}
+
+output "deployment_groups" {
+  description = "By service: its deployment group."
+  value       = { for name, group in aws_codedeploy_deployment_group.this : name => group.deployment_group_name }
+}

@@ -1,0 +1,116 @@
+variable "name" {
+  type        = string
+  description = "Put before the name of everything made here."
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,19}$", var.name))
+    error_message = "Lower-case letters, digits and hyphens, 2 to 20 of them, beginning with a letter: load balancers and target groups take no longer names."
+  }
+}
+
+variable "account_id" {
+  type        = string
+  description = "The account, as policies name it."
+}
+
+variable "region" {
+  type        = string
+  description = "The region, as policies name it."
+}
+
+variable "repository" {
+  type        = string
+  description = "The repository at GitHub that deploys, as owner/name."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.repository))
+    error_message = "owner/name, without wildcards."
+  }
+}
+
+variable "environment" {
+  type        = string
+  description = "The repository's environment that deploys here."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]+$", var.environment))
+    error_message = "A name, without wildcards."
+  }
+}
+
+variable "identity_provider_arn" {
+  type        = string
+  description = "GitHub's identity provider in this account; null makes it."
+  default     = null
+}
+
+variable "registry_arn" {
+  type        = string
+  description = "The image repository."
+}
+
+variable "cluster_name" {
+  type        = string
+  description = "The ECS cluster."
+}
+
+variable "services" {
+  type = map(object({
+    arn        = string
+    deployment = string
+    min        = number
+    max        = number
+  }))
+  description = "The services."
+}
+
+variable "role_arns" {
+  type        = list(string)
+  description = "Roles that tasks run and start with."
+}
+
+variable "target_groups" {
+  type = map(object({
+    blue_name  = string
+    green_name = string
+  }))
+  description = "By service: its two target groups."
+}
+
+variable "public_listener_arn" {
+  type        = string
+  description = "The listener clients reach."
+}
+
+variable "trial_listener_arn" {
+  type        = string
+  description = "The listener of the next release."
+}
+
+variable "rollback_alarms" {
+  type        = set(string)
+  description = "Alarms that undo a deployment."
+  default     = []
+}
+
+variable "pace" {
+  type        = string
+  description = "How new connections move to the next release."
+  default     = "CodeDeployDefault.ECSCanary10Percent5Minutes"
+
+  validation {
+    condition     = startswith(var.pace, "CodeDeployDefault.ECS")
+    error_message = "One of CodeDeploy's own for ECS, like CodeDeployDefault.ECSAllAtOnce."
+  }
+}
+
+variable "keep_minutes" {
+  type        = number
+  description = "How long the release before stays whole. Its WebSockets live on until then."
+  default     = 30
+
+  validation {
+    condition     = var.keep_minutes >= 5 && var.keep_minutes <= 2880
+    error_message = "5 minutes to two days."
+  }
+}

@@ -1,0 +1,19 @@
+output "cluster_arn" {
+  description = "The cluster."
+  value       = local.cluster_arn
+}
+
+output "cluster_name" {
+  description = "The cluster's name, as metrics know it."
+  value       = var.name
+}
+
+output "brokers" {
+  description = "Bootstrap servers for TLS with IAM."
+  value       = local.provisioned ? aws_msk_cluster.this[0].bootstrap_brokers_sasl_iam : data.aws_msk_bootstrap_brokers.serverless[0].bootstrap_brokers_sasl_iam
+}
+
+output "client_security_group_id" {
+  description = "The security group that lets its carrier reach the brokers."
+  value       = aws_security_group.clients.id
+}

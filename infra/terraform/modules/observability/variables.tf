@@ -1,0 +1,92 @@
+variable "name" {
+  type        = string
+  description = "Put before the name of everything made here."
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,19}$", var.name))
+    error_message = "Lower-case letters, digits and hyphens, 2 to 20 of them, beginning with a letter: load balancers and target groups take no longer names."
+  }
+}
+
+variable "kms_key_arn" {
+  type        = string
+  description = "The key that encrypts what is stored here."
+
+  validation {
+    condition     = startswith(var.kms_key_arn, "arn:")
+    error_message = "The ARN of a KMS key."
+  }
+}
+
+variable "account_id" {
+  type        = string
+  description = "The account, as policies name it."
+}
+
+variable "region" {
+  type        = string
+  description = "The region the dashboard shows."
+}
+
+variable "services" {
+  type        = set(string)
+  description = "Services and tasks that log."
+
+  validation {
+    condition     = length(var.services) > 0
+    error_message = "At least one."
+  }
+}
+
+variable "log_days" {
+  type        = number
+  description = "How long logs are kept."
+  default     = 14
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365], var.log_days)
+    error_message = "A retention CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365 days."
+  }
+}
+
+variable "mail" {
+  type        = set(string)
+  description = "Addresses that are told of alarms; each has to confirm."
+  default     = []
+
+  validation {
+    condition     = alltrue([for address in var.mail : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    error_message = "Mail addresses."
+  }
+}
+
+variable "kafka_name" {
+  type        = string
+  description = "The Kafka cluster's name in metrics."
+}
+
+variable "lag_seconds" {
+  type        = map(number)
+  description = "By consumer group: from how many seconds behind the log somebody is told. Delivery waits for fanouts only."
+  default     = { fanout-a = 5, fanout-b = 5, persister = 60 }
+
+  validation {
+    condition     = alltrue([for seconds in values(var.lag_seconds) : seconds > 0])
+    error_message = "More than nought."
+  }
+}
+
+variable "load_balancer_metric" {
+  type        = string
+  description = "The load balancer's name in metrics."
+}
+
+variable "table_names" {
+  type        = map(string)
+  description = "DynamoDB tables by short name."
+}
+
+variable "cache_id" {
+  type        = string
+  description = "The cache's replication group."
+}

@@ -1,0 +1,5 @@
+# What an operator would give to examples/dev.
+domain     = "example.com"
+release    = "v0.0.0"
+repository = "example/roomlog"
+mail       = ["operator@example.com"]

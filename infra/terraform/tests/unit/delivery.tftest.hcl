@@ -1,0 +1,119 @@
+# One environment of one repository deploys, and what goes wrong goes back.
+
+mock_provider "aws" {
+  source          = "./mocks"
+  override_during = plan
+}
+
+variables {
+  name         = "roomlog-test"
+  account_id   = "123456789012"
+  region       = "us-east-1"
+  repository   = "example/roomlog"
+  environment  = "production"
+  registry_arn = "arn:aws:ecr:us-east-1:123456789012:repository/roomlog-test"
+  cluster_name = "roomlog-test"
+  services = {
+    gateway   = { arn = "arn:aws:ecs:us-east-1:123456789012:service/roomlog-test/gateway", deployment = "blue_green", min = 2, max = 4 }
+    persister = { arn = "arn:aws:ecs:us-east-1:123456789012:service/roomlog-test/persister", deployment = "rolling", min = 2, max = 4 }
+  }
+  role_arns           = ["arn:aws:iam::123456789012:role/gateway"]
+  target_groups       = { gateway = { blue_name = "blue", green_name = "green" } }
+  public_listener_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/x/1/1"
+  trial_listener_arn  = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/x/1/2"
+  rollback_alarms     = ["gateway-errors"]
+}
+
+run "lets_one_environment_of_one_repository_in" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role.deployer.assume_role_policy).Statement[0].Condition.StringEquals == {
+      "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+      "token.actions.githubusercontent.com:sub" = "repo:example/roomlog:environment:production"
+    }
+    error_message = "somebody else can deploy"
+  }
+}
+
+run "passes_on_task_roles_only_and_to_tasks_only" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  assert {
+    condition = alltrue([
+      for statement in concat(jsondecode(aws_iam_role_policy.deployer.policy).Statement, jsondecode(aws_iam_role_policy.codedeploy.policy).Statement) :
+      toset(statement.Resource) == toset(var.role_arns) && statement.Condition.StringEquals["iam:PassedToService"] == "ecs-tasks.amazonaws.com"
+      if contains(statement.Action, "iam:PassRole")
+    ])
+    error_message = "a deployment can pass on another role"
+  }
+
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(aws_iam_role_policy.deployer.policy).Statement : statement.Action if contains(statement.Resource, "*")
+    ])) == toset(["ecr:GetAuthorizationToken", "ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition"])
+    error_message = "more is allowed on everything than must be"
+  }
+}
+
+run "changes_colour_and_goes_back_by_itself" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  assert {
+    condition     = keys(aws_codedeploy_deployment_group.this) == ["gateway"] && aws_codedeploy_deployment_group.this["gateway"].deployment_style[0].deployment_type == "BLUE_GREEN"
+    error_message = "gateways do not change colour, or others do"
+  }
+
+  assert {
+    condition     = aws_codedeploy_deployment_group.this["gateway"].auto_rollback_configuration[0].enabled && contains(aws_codedeploy_deployment_group.this["gateway"].auto_rollback_configuration[0].events, "DEPLOYMENT_STOP_ON_ALARM")
+    error_message = "an alarm does not undo a deployment"
+  }
+
+  assert {
+    condition     = aws_codedeploy_deployment_group.this["gateway"].alarm_configuration[0].alarms == toset(["gateway-errors"])
+    error_message = "a deployment watches no alarms"
+  }
+
+  assert {
+    condition     = aws_codedeploy_deployment_group.this["gateway"].blue_green_deployment_config[0].terminate_blue_instances_on_deployment_success[0].termination_wait_time_in_minutes == 30
+    error_message = "the release before is gone at once"
+  }
+}
+
+run "shares_the_identity_provider_of_an_account" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  variables {
+    identity_provider_arn = "arn:aws:iam::123456789012:oidc-provider/shared"
+  }
+
+  assert {
+    condition     = length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "a second provider is made"
+  }
+}
+
+run "refuses_a_wildcard" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  variables {
+    repository = "example/*"
+  }
+
+  expect_failures = [var.repository]
+}
