@@ -123,25 +123,17 @@ impl Owners {
         Some((partition, ended))
     }
 
-    /// Puts away an owner that ended, and says how far it came. Starts the next one where the group wants it.
-    pub(crate) fn finish(&mut self, partition: u32) -> BTreeMap<u32, i64> {
-        let Some(ended) = self.running.remove(&partition) else {
-            return BTreeMap::new();
-        };
+    /// Puts away an owner that ended. Starts the next one where the group wants it.
+    pub(crate) fn finish(&mut self, partition: u32) {
+        let ended = self.running.remove(&partition);
         for releasing in &mut self.releasing {
             releasing.partitions.remove(&partition);
         }
         self.releasing
             .retain(|releasing| !releasing.partitions.is_empty());
-        if ended.again {
+        if ended.is_some_and(|ended| ended.again) {
             self.start(partition);
         }
-        ended
-            .progress
-            .offset()
-            .map(|offset| (partition, offset))
-            .into_iter()
-            .collect()
     }
 
     /// How far each has numbered.

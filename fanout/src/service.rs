@@ -282,9 +282,10 @@ impl Instance<'_> {
         }
     }
 
+    /// The last commit of a partition comes before the group is told that it is released.
     fn finish(&mut self, partition: u32) {
-        let numbered = self.owners.finish(partition);
-        self.commit(numbered);
+        self.commit(self.owners.progress());
+        self.owners.finish(partition);
     }
 
     fn commit(&self, offsets: BTreeMap<u32, i64>) {

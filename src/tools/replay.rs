@@ -117,26 +117,27 @@ async fn replay(reader: &Reader, spec: Spec, selection: &Selection) -> anyhow::R
                 .as_mut()
                 .map(|numbers| numbers.apply(&record.as_ref(GENERATION)));
             let unplaced = matches!(place, Some(Outcome::Duplicate { .. } | Outcome::Foreign(_)));
-            if !unplaced && selection.holds(record) {
-                writeln!(out, "{}", line(record, place)?)?;
+            if unplaced || !selection.holds(record) {
+                continue;
+            }
+            if let Some(line) = line(record, place)? {
+                writeln!(out, "{line}")?;
             }
         }
     }
     Ok(out.flush()?)
 }
 
-/// An event as clients see it, with its partition and offset, and without numbers where there are none.
-fn line(record: &LogRecord, place: Option<Outcome>) -> anyhow::Result<Value> {
+/// An event as clients see it, with its partition and offset, and without numbers where there are none. `None` for a
+/// record whose key names neither a room nor an inbox.
+fn line(record: &LogRecord, place: Option<Outcome>) -> anyhow::Result<Option<Value>> {
     let (seq, count) = match place {
         Some(Outcome::Accepted { seq, count }) => (seq, count),
         _ => Default::default(),
     };
-    let stored = record.stored(seq, count).with_context(|| {
-        format!(
-            "the key of offset {} names neither a room nor an inbox",
-            record.offset
-        )
-    })?;
+    let Some(stored) = record.stored(seq, count) else {
+        return Ok(None);
+    };
     let at_ms = stored.at_ms;
     let body = match stored.event() {
         Ok(event) => json::event_body(
@@ -164,7 +165,7 @@ fn line(record: &LogRecord, place: Option<Outcome>) -> anyhow::Result<Value> {
     }
     line["partition"] = record.partition.into();
     line["offset"] = record.offset.into();
-    Ok(line)
+    Ok(Some(line))
 }
 
 fn offsets(text: &str) -> Result<Range<i64>, String> {

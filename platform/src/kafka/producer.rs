@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     EVENTS_TOPIC, KafkaConfig,
     client::{Events, Failure},
+    topics::LETTER_BYTES_MAX,
 };
 
 /// Records that wait for the log; beyond, [`ProduceError::QueueFull`]. Some seconds of a gateway's peak, so that a
@@ -222,6 +223,8 @@ fn settings(config: &KafkaConfig) -> rdkafka::ClientConfig {
         // Places a key as the Java client does, so that Flink and Connect agree on where a room is.
         ("partitioner", "murmur2_random"),
         ("linger.ms", "0"),
+        // Dead letters are larger than what they were made of; each topic has its own bound below this one.
+        ("message.max.bytes", LETTER_BYTES_MAX),
         ("message.timeout.ms", &message_timeout_ms),
         ("request.timeout.ms", "3000"),
         ("retry.backoff.ms", "50"),

@@ -1,9 +1,11 @@
 //! A record of the log, copied out of the client's buffers.
 
+use std::panic::AssertUnwindSafe;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use rdkafka::{
     Timestamp,
-    message::{BorrowedMessage, Headers as _, Message},
+    message::{BorrowedHeaders, BorrowedMessage, Headers as _, Message},
 };
 use roomlog_core::{
     event::Kind,
@@ -86,16 +88,20 @@ impl LogRecord {
         record
     }
 
-    /// Copies a record the client has fetched.
+    /// Copies a record the client has fetched. One with a header name that is not UTF-8 is copied without headers: it
+    /// then is no retry of anything, counts as no message and shows as unreadable, to every reader alike.
     pub(super) fn copied(message: &BorrowedMessage<'_>) -> Self {
+        // The client library panics on such a name and offers no other way to look at it.
+        let copy = AssertUnwindSafe(|| Self::copied_with(message, message.headers()));
+        std::panic::catch_unwind(copy).unwrap_or_else(|_| Self::copied_with(message, None))
+    }
+
+    fn copied_with(message: &BorrowedMessage<'_>, headers: Option<&BorrowedHeaders>) -> Self {
         let append_time_ms = match message.timestamp() {
             Timestamp::LogAppendTime(ms) | Timestamp::CreateTime(ms) => ms,
             Timestamp::NotAvailable => 0,
         };
-        let headers = message
-            .headers()
-            .into_iter()
-            .flat_map(|headers| headers.iter());
+        let headers = headers.into_iter().flat_map(|headers| headers.iter());
         Self::new(
             (
                 u32::try_from(message.partition()).unwrap_or_default(),

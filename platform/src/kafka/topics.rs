@@ -12,7 +12,7 @@ use rdkafka::{
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::KafkaConfig;
+use super::{DEAD_LETTERS_TOPIC, KafkaConfig};
 
 /// How long one request to the brokers may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,6 +20,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const LEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often they are asked for meanwhile.
 const LEADERS_POLL: Duration = Duration::from_millis(50);
+
+/// Bytes of a record in our topics, Kafka's own default; a foreign producer's larger one is refused by the broker.
+const RECORD_BYTES_MAX: &str = "1048588";
+
+/// Bytes of a dead letter: the largest record there can be, with the headers that say where it came from.
+pub(super) const LETTER_BYTES_MAX: &str = "2097152";
 
 /// A topic as it is to be made. Fixed for its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +211,12 @@ async fn create_one(admin: &Admin, topic: &TopicSpec) -> Result<Creation, TopicE
         topic.min_insync.to_string(),
         topic.retention.as_millis().to_string(),
     );
+    // A dead letter is a record and why it is one, so it needs more room than any record that is read.
+    let record_bytes_max = if topic.name == DEAD_LETTERS_TOPIC {
+        LETTER_BYTES_MAX
+    } else {
+        RECORD_BYTES_MAX
+    };
     let count = i32::try_from(topic.partition_count).unwrap_or(i32::MAX);
     let new = NewTopic::new(
         &topic.name,
@@ -216,6 +228,7 @@ async fn create_one(admin: &Admin, topic: &TopicSpec) -> Result<Creation, TopicE
     .set("unclean.leader.election.enable", "false")
     // The window of retries is measured by the broker's clock, and that must not run ahead of retention.
     .set("message.timestamp.type", "LogAppendTime")
+    .set("max.message.bytes", record_bytes_max)
     .set("cleanup.policy", "delete")
     .set("retention.ms", &retention_ms)
     .set("retention.bytes", "-1");

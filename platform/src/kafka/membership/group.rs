@@ -150,12 +150,13 @@ impl Group {
             .lock()
             .expect(UNPOISONED)
             .extend(places.iter().cloned());
+        // Told even where it is none: a member beyond the number of partitions knows that it has nothing to wait for.
         self.tell(places, Rebalance::Assigned);
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let places = places(list);
-        if consumer.assignment_lost() {
+        if consumer.assignment_lost() && !places.is_empty() {
             self.tell(places.clone(), Rebalance::Lost);
         } else if !places.is_empty() && !self.is_closing() {
             self.drain(places.clone());
@@ -194,7 +195,7 @@ impl Group {
         places: Vec<TopicPartition>,
         change: impl FnOnce(Vec<TopicPartition>) -> Rebalance,
     ) {
-        if !places.is_empty() && !self.is_closing() {
+        if !self.is_closing() {
             // Without a receiver nobody is left to be told, and the loop ends.
             let _ = self.changes.blocking_send(change(places));
         }
