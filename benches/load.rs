@@ -1,4 +1,4 @@
-//! The load tool: `cargo bench --bench load -- [scenario …] [--stack embedded|real]`.
+//! The load tool: `cargo bench --bench load -- [scenario …] [--real] [--write]`.
 //!
 //! It starts a system of its own, each service a process, sends open-loop traffic, checks loss, repeats and order
 //! while measuring, and prints each figure beside a control: a process that writes the same bytes to as many
@@ -15,6 +15,8 @@ mod control;
 #[path = "../tests/it/harness/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod harness;
+#[path = "load/page.rs"]
+mod page;
 #[path = "load/process.rs"]
 mod process;
 #[path = "load/traffic.rs"]
@@ -108,16 +110,22 @@ fn main() {
             .collect();
         named.is_empty() || named.iter().any(|name| *name == scenario.name)
     };
-    let real = arguments.iter().any(|argument| argument == "--real");
-    let stack = if real {
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    // The page holds figures of the real stack only.
+    let stack = if given("--real") || given("--write") {
         Stack::Real { brokers: 1 }
     } else {
         Stack::Embedded
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut reports = Vec::new();
     for scenario in SCENARIOS.iter().filter(chosen) {
         let report = runtime.block_on(measure(scenario, stack));
         println!("{report}");
+        reports.push(report);
+    }
+    if given("--write") {
+        page::write(&reports).unwrap();
     }
 }
 
@@ -244,6 +252,9 @@ fn report(
     serde_json::json!({
         "scenario": scenario.name,
         "stack": format!("{stack:?}"),
+        "rooms": scenario.rooms,
+        "subscribers": scenario.subscribers,
+        "rate": scenario.rate,
         "exact": seen.is_exact(),
         "delivered": seen.delivered,
         "lost": seen.lost,

@@ -24,6 +24,8 @@ const UNACKNOWLEDGED_MAX: usize = 32;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The longest until some gateway takes a connection again.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
+/// For thousands of messages through processes that are killed meanwhile, on two cores that other work shares.
+const FLOW_LIMIT: Duration = Duration::from_secs(300);
 
 /// A message to be sent.
 #[derive(Clone, Debug)]
@@ -102,7 +104,7 @@ impl Senders {
     /// Waits until so many messages are acknowledged.
     pub(crate) async fn acknowledged(&mut self, goal: usize) {
         let what = format!("{goal} acknowledged messages");
-        until(&what, SILENCE_MAX * 2, async || {
+        until(&what, FLOW_LIMIT, async || {
             (self.acknowledged.load(Ordering::Relaxed) >= goal).then_some(())
         })
         .await;
@@ -219,7 +221,7 @@ impl Followers {
     /// Waits until so many events have been seen by all followers together.
     pub(crate) async fn have_seen(&self, events: usize) {
         let what = format!("{events} deliveries");
-        until(&what, SILENCE_MAX * 2, async || {
+        until(&what, FLOW_LIMIT, async || {
             (self.seen.load(Ordering::Relaxed) >= events).then_some(())
         })
         .await;

@@ -1,0 +1,72 @@
+//! Writes docs/benchmarks.md from what was measured; nobody else does.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// The page, from the repository's root, where cargo runs benches.
+const PAGE: &str = "docs/benchmarks.md";
+
+/// What the figures mean, for who reads only the page.
+const PREFACE: &str = "\
+# Benchmarks
+
+Written by `cargo bench --bench load -- --write`, which starts a system of its own, each service a process, on real
+Kafka (one broker), DynamoDB Local and Redis, and measures on two shared cores that also run the load itself.
+So read CPU time and ratios, not wall time.
+
+- Traffic is open loop: a latency counts from the moment a message was due, in milliseconds.
+- *exact*: every message came to every subscriber once and in order, checked while measuring.
+- CPU is in seconds per million deliveries. *control* is a process that writes the same bytes to as many sockets and
+  does nothing else, in the same run: what the kernel alone asks for.
+";
+
+/// Writes the page.
+pub(crate) fn write(reports: &[Value]) -> std::io::Result<()> {
+    let mut page = PREFACE.to_owned();
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
+    let commit = reports
+        .first()
+        .map(|report| text(&report["commit"]))
+        .unwrap_or_default();
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        page,
+        "\nCommit {commit}, {today}, release build, messages of 200 bytes.\n"
+    );
+    page.push_str(
+        "| scenario | rooms x subscribers | messages/s | deliveries | exact | p50 | p99 | RECEIPT p99 | gateway | fanout | persister | control |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for report in reports {
+        let cpu = |service: usize| number(&report["cpu_s_per_million"][service]);
+        let _ = writeln!(
+            page,
+            "| {} | {} x {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            text(&report["scenario"]),
+            report["rooms"],
+            report["subscribers"],
+            number(&report["rate"]),
+            report["delivered"],
+            if report["exact"] == true { "yes" } else { "NO" },
+            number(&report["latency_ms"]["p50"]),
+            number(&report["latency_ms"]["p99"]),
+            number(&report["receipt_ms"]["p99"]),
+            cpu(0),
+            cpu(1),
+            cpu(2),
+            number(&report["control_cpu_s_per_million"]),
+        );
+    }
+    std::fs::write(PAGE, page)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn number(value: &Value) -> String {
+    value
+        .as_f64()
+        .map_or_else(|| "–".to_owned(), |number| format!("{number:.1}"))
+}
