@@ -62,7 +62,6 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
     let secret = secret::of(options.data.as_deref())?;
     let stack = Stack::start(StackConfig {
         data_dir: options.data.clone(),
-        slow_store: options.slow_store.map(|span| span.0).unwrap_or_default(),
         ..StackConfig::default()
     })
     .await
@@ -107,6 +106,8 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
         registry,
     };
     demo::furnish(&running).await.context("the demo room")?;
+    // Only now, as what is to be seen is a store that is slow, not a start that is.
+    stack.set_slow_store(options.slow_store.map(|span| span.0).unwrap_or_default());
     banner::print(&running, &options);
     let stopped = ended(services.join_next().await);
     shutdown.begin();
@@ -136,7 +137,7 @@ fn defaults(stack: &Stack, secret: &str) -> Vec<(&'static str, String)> {
         ("sends-burst", "5000".to_owned()),
         ("connections-per-user", "0".to_owned()),
         ("drain", "1s".to_owned()),
-        ("log", "warn".to_owned()),
+        ("log", "warn,dynoxide=error".to_owned()),
         ("log-format", "text".to_owned()),
     ]
 }

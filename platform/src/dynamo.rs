@@ -48,11 +48,11 @@ use crate::config::Dynamodb;
 /// A connection that takes longer is given up; the store is in the same region.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An answer whose first byte takes longer is given up. The store's own p99 is tens of milliseconds.
-pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
+pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// One attempt with everything in it.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 /// One call with all its attempts.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// Attempts of one call. The second covers a throttle or a broken connection; beyond it the caller decides, as
 /// only it knows how long it can wait.
 pub const ATTEMPTS_MAX: u32 = 2;
