@@ -5,13 +5,17 @@
 
 pub mod code;
 pub mod event;
+pub mod fresh;
 pub mod gap;
 pub mod ids;
 pub mod interest;
 pub mod limits;
 pub mod partition;
 pub mod prefix;
+pub mod resend;
+pub mod resume;
 pub mod room_log;
 pub mod room_state;
 pub mod session;
+pub mod standing;
 pub mod stomp;

@@ -13,6 +13,7 @@
 //! Afterwards the records from [`Spec::window_start_for`] to the start are given to [`RoomLog::remember`], and
 //! all others to [`RoomLog::apply`].
 
+mod bounds;
 mod heads;
 mod record;
 mod snapshot;
@@ -21,6 +22,7 @@ mod tests;
 mod window;
 
 pub use self::{
+    bounds::{Bounds, Unfit},
     record::{Foreign, Outcome, Position, RecordRef, Spec, WINDOW_MS},
     snapshot::{Changes, Head, Snapshot, Untrusted},
 };

@@ -2,7 +2,6 @@
 
 mod base;
 mod effects;
-mod fresh;
 mod loads;
 mod snapshots;
 mod state;

@@ -20,6 +20,7 @@ use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Fu
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{MessageId, RoomKey},
+    resend::Resends,
     session::{Action, Done, RequestId, Session, SubIndex},
     stomp::Version,
 };
@@ -80,7 +81,7 @@ pub(crate) struct Connection {
     /// Whether such checks are running.
     is_committing: bool,
     /// Rooms with a send whose fate is unknown, and the ids that must be sent again first.
-    unacknowledged: HashMap<RoomKey, HashSet<MessageId>>,
+    resends: Resends,
     closing: Option<(u16, &'static str)>,
     /// Subscriptions that were live until the outbox was full, and since when there are some.
     lagging: HashSet<SubIndex>,
@@ -148,7 +149,7 @@ impl Connection {
             doing: FuturesUnordered::new(),
             deferred: VecDeque::new(),
             is_committing: false,
-            unacknowledged: HashMap::new(),
+            resends: Resends::default(),
             closing: None,
             lagging: HashSet::new(),
             behind_ms: None,

@@ -11,7 +11,6 @@ mod room;
 mod serving;
 mod shard;
 mod shown;
-mod standing;
 
 use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
 

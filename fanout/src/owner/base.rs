@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomlog_core::room_log::{Position, RoomLog};
+use roomlog_core::room_log::{Bounds, Position, RoomLog, Unfit};
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::PartitionRow,
@@ -43,8 +43,7 @@ pub(super) async fn find(effects: &Effects) -> Result<Base, OwnerError> {
     let (resources, partition) = (&*effects.resources, effects.partition);
     if let Some(log) = restore(effects).await {
         let bounds = watermarks(resources, partition).await;
-        within(partition, log.next().offset, bounds)?;
-        if log.next().offset >= bounds.low {
+        if within(partition, log.next().offset, bounds)? {
             return Ok(Base::on(log, true, bounds));
         }
         tracing::warn!(partition, "the snapshot was left behind by retention");
@@ -52,13 +51,11 @@ pub(super) async fn find(effects: &Effects) -> Result<Base, OwnerError> {
     let log = from_row(resources, partition).await?;
     let bounds = watermarks(resources, partition).await;
     let offset = log.next().offset;
-    within(partition, offset, bounds)?;
-    let low = bounds.low;
-    if offset < low {
+    if !within(partition, offset, bounds)? {
         return Err(OwnerError::Trimmed {
             partition,
             offset,
-            low,
+            low: bounds.low,
         });
     }
     Ok(Base::on(log, false, bounds))
@@ -153,16 +150,18 @@ async fn row(resources: &Resources, partition: u32) -> Option<PartitionRow> {
     }
 }
 
-fn within(partition: u32, offset: i64, bounds: Watermarks) -> Result<(), OwnerError> {
-    let high = bounds.high;
-    if offset > high {
-        return Err(OwnerError::PastEnd {
+/// Holds a stored offset to the log; `false` if retention has left it behind.
+fn within(partition: u32, offset: i64, bounds: Watermarks) -> Result<bool, OwnerError> {
+    let Watermarks { low, high } = bounds;
+    match (Bounds { low, high }).admit(offset) {
+        Ok(()) => Ok(true),
+        Err(Unfit::Trimmed { .. }) => Ok(false),
+        Err(Unfit::PastEnd { .. }) => Err(OwnerError::PastEnd {
             partition,
             offset,
             high,
-        });
+        }),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -172,7 +171,8 @@ mod tests {
     #[test]
     fn a_position_past_the_end_stops_the_owner() {
         let bounds = Watermarks { low: 5, high: 10 };
-        assert!(within(0, 10, bounds).is_ok());
+        assert!(matches!(within(0, 10, bounds), Ok(true)));
+        assert!(matches!(within(0, 4, bounds), Ok(false)));
         assert!(matches!(
             within(3, 11, bounds),
             Err(OwnerError::PastEnd {

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use roomlog_core::{
     event::Kind,
+    fresh::FreshQuestions,
     ids::{Count, RoomKey, Seq},
     interest::{GatewayId, InterestTable, Level},
     room_log::{Head, Outcome, RoomLog},
@@ -19,13 +20,9 @@ use roomlog_platform::{
     link::{EncodedEvent, RoomHead, RoomInterest},
     stored_event::StoredEvent,
 };
+use tokio::sync::oneshot;
 
-use super::{
-    fresh::{FreshHeads, Question},
-    loads::Loads,
-    snapshots::Snapshots,
-    tail::TailBacklog,
-};
+use super::{loads::Loads, snapshots::Snapshots, tail::TailBacklog};
 use crate::{memory::Memory, metrics, outbox::Outbox};
 
 /// Events sent at once to a gateway that declares interest and is behind. Beyond, it gets the head and asks.
@@ -34,13 +31,20 @@ const CATCH_UP_EVENTS_MAX: u64 = 500;
 /// Bytes of those, and of an answer from memory. Beyond, the rest is left out.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// Somebody waits for a room's head.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) key: RoomKey,
+    pub(super) reply: oneshot::Sender<RoomHead>,
+}
+
 /// One partition's numbering and audience.
 pub(super) struct State {
     pub(super) log: RoomLog,
     pub(super) loads: Loads,
     pub(super) snapshots: Snapshots,
     pub(super) tail: TailBacklog,
-    pub(super) fresh: FreshHeads,
+    pub(super) fresh: FreshQuestions<Question>,
     memory: Memory,
     interest: InterestTable,
     gateways: HashMap<GatewayId, Arc<Outbox>>,
@@ -77,7 +81,7 @@ impl State {
             loads: Loads::new(log.is_complete()),
             snapshots: Snapshots::new(trusted, now_ms),
             tail: TailBacklog::shared_by(log.spec().partition_count),
-            fresh: FreshHeads::default(),
+            fresh: FreshQuestions::default(),
             memory: Memory::shared_by(log.spec().partition_count),
             log,
             interest: InterestTable::new(),
@@ -323,7 +327,7 @@ impl State {
         {
             self.tell_head(key);
         }
-        self.fresh.prune();
+        self.fresh.retain(|question| !question.reply.is_closed());
         self.unanswered
             .retain(|question| !question.reply.is_closed());
     }

@@ -24,8 +24,7 @@ use super::{
     Command, OwnerError, Resources,
     base::{self, Base},
     effects::{Done, Effects},
-    fresh::Question,
-    state::{Applied, State},
+    state::{Applied, Question, State},
 };
 use crate::metrics;
 

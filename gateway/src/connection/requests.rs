@@ -82,15 +82,10 @@ impl Connection {
                 match &outcome {
                     Ok(()) => {
                         crate::metrics::receipt(sent_ms);
-                        if let Some(ids) = self.unacknowledged.get_mut(&key) {
-                            ids.remove(&id);
-                            if ids.is_empty() {
-                                self.unacknowledged.remove(&key);
-                            }
-                        }
+                        self.resends.acknowledged(&key, &id);
                     }
                     Err(refusal) if refusal.code == Code::LogUnavailable => {
-                        self.unacknowledged.entry(key).or_default().insert(id);
+                        self.resends.unknown(key, id);
                     }
                     Err(_) => {}
                 }
@@ -223,8 +218,7 @@ impl Connection {
             body: &publish.body,
         };
         let event = draft.event(member.user.sender(), &self.gateway.limits)?;
-        let waits_for = self.unacknowledged.get(&event.key);
-        if waits_for.is_some_and(|ids| !ids.contains(&event.id)) {
+        if !self.resends.allow(&event.key, &event.id) {
             return Err(Refusal::retry_after(
                 Code::LogUnavailable,
                 "an earlier message to this room was not acknowledged, send that one again first",

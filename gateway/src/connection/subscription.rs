@@ -5,6 +5,7 @@ use std::sync::Arc;
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{Count, RoomKey, Seq},
+    resume::{Reset, Resume, Since},
     session::{AckMode, Start},
     stomp::Envelope,
 };
@@ -155,33 +156,30 @@ pub(super) async fn begin(
             };
             Ok(at(next, None))
         }
-        Start::Since { epoch, .. }
-            if epoch
-                .as_deref()
-                .is_some_and(|epoch| *epoch != *gateway.source.epoch) =>
-        {
-            Ok(at(live, Some("epoch")))
-        }
-        Start::Since { seq, .. } if seq <= entered.head => {
-            let is_too_far = entered.head.0 - seq.0 > gateway.limits.resume_events_max;
-            Ok(match is_too_far {
-                true => at(live, Some("too-far")),
-                false => at(seq.next(), None),
-            })
-        }
-        Start::Since { seq, .. } => {
-            // The client may have heard of it before this gateway.
-            let head = fresh_head(&gateway.source, key).await?;
-            Ok(if seq <= head.seq {
-                at(seq.next(), None)
-            } else {
-                Begin {
-                    head: head.seq,
-                    count: head.count,
-                    next: head.seq.next(),
-                    reset: Some("ahead"),
+        Start::Since { seq, epoch } => {
+            let (since, behind_max) = (
+                Since {
+                    seq,
+                    epoch: epoch.as_deref(),
+                },
+                gateway.limits.resume_events_max,
+            );
+            match since.against(entered.head, &gateway.source.epoch, behind_max) {
+                Resume::At(next) => Ok(at(next, None)),
+                Resume::Reset(reset) => Ok(at(live, Some(reset.as_str()))),
+                Resume::AskHowFar => {
+                    let head = fresh_head(&gateway.source, key).await?;
+                    Ok(match since.against_fresh(head.seq) {
+                        Resume::At(next) => at(next, None),
+                        _ => Begin {
+                            head: head.seq,
+                            count: head.count,
+                            next: head.seq.next(),
+                            reset: Some(Reset::Ahead.as_str()),
+                        },
+                    })
                 }
-            })
+            }
         }
     }
 }

@@ -5,9 +5,8 @@ use roomlog_core::{
     event::{Event, Role, RoomKind},
     ids::{Seq, UserId},
     room_state::{MemberState, Membership, RoomMeta},
+    standing::Standing,
 };
-
-use super::standing::Standing;
 
 /// Who asks.
 #[derive(Clone, Debug)]

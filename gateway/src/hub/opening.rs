@@ -5,6 +5,7 @@ use std::time::Duration;
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{RoomKey, Seq},
+    standing::Standing,
 };
 use roomlog_platform::{backoff::Backoff, link::RoomHead};
 use tokio::time::Instant;
@@ -12,7 +13,6 @@ use tokio::time::Instant;
 use super::{
     backfill::{self, Source},
     shown::Decoded,
-    standing::Standing,
 };
 
 /// How long opening waits for someone who owns the room's partition: a take-over is done in that time.

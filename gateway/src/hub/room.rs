@@ -13,6 +13,7 @@ use roomlog_core::{
     room_log::Position,
     room_state::Membership,
     session::SubIndex,
+    standing::Standing,
     stomp::Envelope,
 };
 use roomlog_platform::{link::RoomHead, stored_event::StoredEvent};
@@ -21,7 +22,6 @@ use tokio::sync::oneshot;
 use super::{
     audience::{Audience, ConnectionId, Subscriber},
     shown::{Decoded, Shown},
-    standing::Standing,
 };
 use crate::{metrics, trace::Traces};
 

@@ -1,6 +1,6 @@
 //! Where an owner starts: behind what is stored, with the duplicate window before it read back.
 
-use roomlog_core::room_log::{Position, RoomLog, Spec};
+use roomlog_core::room_log::{Bounds, Position, RoomLog, Spec, Unfit};
 use roomlog_platform::{
     dynamo::{PartitionRow, TopicRow},
     kafka::{EVENTS_TOPIC, LogRecord, PartitionStream, Reader, Watermarks},
@@ -60,15 +60,12 @@ pub(super) fn start(
     }
     // A generation that was opened since begins at its first record.
     let stored = row.position.max(origin).offset;
-    if stored > bounds.high {
-        let end = bounds.high;
-        return Err(OwnerError::PastEnd { stored, end });
+    let Watermarks { low, high } = bounds;
+    match (Bounds { low, high }).admit(stored) {
+        Ok(()) => Ok((row, bounds)),
+        Err(Unfit::PastEnd { .. }) => Err(OwnerError::PastEnd { stored, end: high }),
+        Err(Unfit::Trimmed { .. }) => Err(OwnerError::Trimmed { stored, low }),
     }
-    if stored < bounds.low {
-        let low = bounds.low;
-        return Err(OwnerError::Trimmed { stored, low });
-    }
-    Ok((row, bounds))
 }
 
 async fn read_back(

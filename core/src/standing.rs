@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use roomlog_core::{
+use crate::{
     event::Event,
     ids::{Seq, UserId},
     room_state::{Change, Effect, Membership, RoomMeta, Rows, fold, subject_of},
@@ -13,7 +13,7 @@ const MEMBERS_MAX: usize = 20_000;
 
 /// A room's state, kept exact by folding every event that is shown.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub struct Standing {
     /// The room's own row; `None` while it does not exist.
     room: Option<RoomMeta>,
     /// The users looked up so far; `None` for those without a row.
@@ -26,7 +26,7 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// The state as read from the store, which holds everything up to `stored`.
-    pub(crate) fn new(room: Option<RoomMeta>, stored: Seq) -> Self {
+    pub fn new(room: Option<RoomMeta>, stored: Seq) -> Self {
         Self {
             room,
             members: HashMap::new(),
@@ -34,22 +34,22 @@ impl Standing {
         }
     }
 
-    pub(crate) fn room(&self) -> Option<&RoomMeta> {
+    pub fn room(&self) -> Option<&RoomMeta> {
         self.room.as_ref()
     }
 
     /// A user's row; the outer `None` where it was not looked up.
-    pub(crate) fn member(&self, user: &UserId) -> Option<Option<Membership>> {
+    pub fn member(&self, user: &UserId) -> Option<Option<Membership>> {
         self.members.get(user).copied()
     }
 
     /// Takes a row from the store. One that is known stays: it holds at least as much.
-    pub(crate) fn learn(&mut self, user: UserId, row: Option<Membership>) {
+    pub fn learn(&mut self, user: UserId, row: Option<Membership>) {
         self.members.entry(user).or_insert(row);
     }
 
     /// Forgets rows that can be read again, where there are too many.
-    pub(crate) fn trim(&mut self) {
+    pub fn trim(&mut self) {
         if self.members.len() > MEMBERS_MAX {
             let stored = self.stored;
             self.members
@@ -58,7 +58,7 @@ impl Standing {
     }
 
     /// The users whose rows are needed to judge an event and are not known.
-    pub(crate) fn unknown_of(&self, event: &Event) -> Vec<UserId> {
+    pub fn unknown_of(&self, event: &Event) -> Vec<UserId> {
         let mut users: Vec<UserId> = subject_of(event).into_iter().cloned().collect();
         if !users.contains(&event.sender.id) {
             users.push(event.sender.id.clone());
@@ -68,7 +68,7 @@ impl Standing {
     }
 
     /// Judges the next event and takes over what it changes; `false` if the room's state does not allow it.
-    pub(crate) fn apply(&mut self, event: &Event, seq: Seq) -> bool {
+    pub fn apply(&mut self, event: &Event, seq: Seq) -> bool {
         match fold(self.rows(event), event, seq) {
             Effect::Void => false,
             Effect::Folded => true,
@@ -87,7 +87,7 @@ impl Standing {
     }
 
     /// Whether an event would stand if it were the next.
-    pub(crate) fn allows(&self, event: &Event, seq: Seq) -> bool {
+    pub fn allows(&self, event: &Event, seq: Seq) -> bool {
         !matches!(fold(self.rows(event), event, seq), Effect::Void)
     }
 
