@@ -1,4 +1,4 @@
-//! The encoding against a complete implementation of Avro, against its own past, and against arbitrary bytes.
+//! The encoding against Avro without our rows, against its own past, and against arbitrary bytes.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use roomlog_core::{
 
 use crate::{
     ReadPosition, ReadPositions, decode_event, decode_reads, encode_event, encode_reads,
-    framing::HEADER_BYTES,
+    framing::{DecodeError, HEADER_BYTES},
     json::event_body,
     subjects,
     subjects::{EVENTS, READS},
@@ -363,6 +363,22 @@ fn reads() -> impl Strategy<Value = ReadPositions> {
     })
 }
 
+#[test]
+fn a_lie_about_length_is_refused_before_it_costs_memory() {
+    // The longest length a varint can announce, for the first string and for the array of positions.
+    let longest = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    let event = [&[0, 0, 0, 0, 1][..], &longest].concat();
+    assert!(matches!(
+        decode_event(&event),
+        Err(DecodeError::Malformed(_))
+    ));
+    let reads = [&[0, 0, 0, 0, 2, 2, b'r'][..], &longest].concat();
+    assert!(matches!(
+        decode_reads(&reads),
+        Err(DecodeError::Malformed(_))
+    ));
+}
+
 proptest! {
     #[test]
     fn an_event_survives_and_is_what_avro_writes(event in event()) {
@@ -393,6 +409,12 @@ proptest! {
         value[place] = byte;
         let _ = decode_event(&value);
         prop_assert!(decode_event(&value[..place]).is_err());
+    }
+
+    #[test]
+    fn bytes_after_the_datum_are_refused(event in event()) {
+        let value = [&encode_event(&event)[..], &[0]].concat();
+        prop_assert_eq!(decode_event(&value), Err(DecodeError::Malformed(value.len() - 1)));
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! Events as values of `chat.events.v1`.
 
+mod row;
+
+use std::sync::LazyLock;
+
+use apache_avro::Schema;
 use bytes::Bytes;
 use roomlog_core::{
     event::{
@@ -9,27 +14,31 @@ use roomlog_core::{
     ids::{MessageId, RoomKey, Seq, UserId},
 };
 
+use self::row::Row;
 use crate::{
-    avro::{Reader, Writer},
-    framing::{DecodeError, datum},
+    avro::{Codec, long, parsed_schema, unsigned},
+    framing::DecodeError,
     subjects::EVENTS,
 };
 
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS));
+static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(EVENTS.id, &SCHEMA));
+
 /// The framed value of an event.
 pub fn encode_event(event: &Event) -> Bytes {
-    let mut to = Writer::framed(EVENTS.id);
-    to.string(event.id.as_str());
-    to.string(event.key.as_str());
-    to.string(event.body.kind().as_str());
-    to.string(event.sender.id.as_str());
-    to.string(&event.sender.name);
-    to.nullable(event.sender.avatar.as_deref(), Writer::string);
-    encode_body(&mut to, &event.body);
-    to.array(&event.headers, |to, (name, value)| {
-        to.string(name);
-        to.string(value);
-    });
-    to.finish()
+    let row = Row {
+        id: event.id.as_str().into(),
+        room: event.key.as_str().into(),
+        kind: event.body.kind().as_str().into(),
+        sender: row::Sender {
+            id: event.sender.id.as_str().into(),
+            name: event.sender.name.as_str().into(),
+            avatar: event.sender.avatar.as_deref().map(Into::into),
+        },
+        headers: header_rows(&event.headers),
+        ..body_row(&event.body)
+    };
+    CODEC.encode(&row)
 }
 
 /// The event of a framed value. Any bytes may be given.
@@ -37,209 +46,185 @@ pub fn encode_event(event: &Event) -> Bytes {
 /// # Errors
 /// When the value is not one of ours; numbering does not need it, so the record keeps its place.
 pub fn decode_event(value: &[u8]) -> Result<Event, DecodeError> {
-    let mut from = Reader::new(datum(value, EVENTS.id)?);
-    let id = parsed(&mut from, "id", MessageId::parse)?;
-    let key = parsed(&mut from, "room", RoomKey::parse)?;
-    let kind = Kind::parse(from.string()?).ok_or(DecodeError::Meaningless("type"))?;
-    let sender = Sender {
-        id: parsed(&mut from, "sender.id", UserId::parse)?,
-        name: from.string()?.to_owned(),
-        avatar: from.nullable(Reader::string)?.map(str::to_owned),
-    };
-    let body = decode_body(&mut from, kind)?;
-    let headers = from.array(|from| Ok((from.string()?.to_owned(), from.string()?.to_owned())))?;
-    from.end()?;
+    let mut row: Row<'static> = CODEC.decode(value)?;
+    let headers = std::mem::take(&mut row.headers);
     Ok(Event {
-        key,
-        id,
-        sender,
-        body,
-        headers,
+        key: known("room", RoomKey::parse(&row.room).ok())?,
+        id: known("id", MessageId::parse(&row.id).ok())?,
+        sender: Sender {
+            id: known("sender.id", UserId::parse(&row.sender.id).ok())?,
+            name: std::mem::take(&mut row.sender.name).into_owned(),
+            avatar: row.sender.avatar.take().map(Into::into),
+        },
+        body: body(row)?,
+        headers: headers
+            .into_iter()
+            .map(|header| (header.name.into_owned(), header.value.into_owned()))
+            .collect(),
     })
 }
 
-fn parsed<T, E>(
-    from: &mut Reader<'_>,
-    field: &'static str,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> Result<T, DecodeError> {
-    parse(from.string()?).map_err(|_| DecodeError::Meaningless(field))
+/// What a field says, if the domain knows it; otherwise the field is named.
+fn known<T>(field: &'static str, meaning: Option<T>) -> Result<T, DecodeError> {
+    meaning.ok_or(DecodeError::Meaningless(field))
 }
 
-/// The nullable records of the types, in the schema's order; exactly the body's own is set.
-fn encode_body(to: &mut Writer, body: &Body) {
-    to.nullable(as_message(body), encode_message);
-    to.nullable(as_edit(body), |to, (target, text)| {
-        to.unsigned(target.0);
-        to.string(text);
+fn header_rows(headers: &[(String, String)]) -> Vec<row::Header<'_>> {
+    let rows = headers.iter().map(|(name, value)| row::Header {
+        name: name.into(),
+        value: value.into(),
     });
-    to.nullable(as_deletion(body), |to, target| to.unsigned(target.0));
-    to.nullable(as_reaction(body), |to, (target, emoji, on)| {
-        to.unsigned(target.0);
-        to.string(emoji);
-        to.boolean(on);
+    rows.collect()
+}
+
+// === the body, written ===
+
+/// A row in which just the record of the body's type is set.
+fn body_row(body: &Body) -> Row<'_> {
+    let mut row = Row::default();
+    match body {
+        Body::Message(message) => row.message = Some(message_row(message)),
+        Body::Edit { target, text } => {
+            row.edit = Some(row::Edit {
+                target: long(target.0),
+                text: text.into(),
+            });
+        }
+        Body::Delete { target } => {
+            row.deletion = Some(row::Deletion {
+                target: long(target.0),
+            });
+        }
+        Body::Reaction { target, emoji, on } => {
+            row.reaction = Some(row::Reaction {
+                target: long(target.0),
+                emoji: emoji.into(),
+                on: *on,
+            });
+        }
+        Body::Member(member) => row.member = Some(member_row(member)),
+        Body::Room(room) => row.room_change = Some(room_row(room)),
+        Body::Notice { text, pinned } => {
+            row.notice = Some(row::Notice {
+                text: text.into(),
+                pinned: *pinned,
+            });
+        }
+        Body::Unreadable => {}
+    }
+    row
+}
+
+fn message_row(message: &Message) -> row::Message<'_> {
+    let attachments = message.attachments.iter().map(|file| row::Attachment {
+        id: file.id.as_str().into(),
+        name: file.name.as_str().into(),
+        media_type: file.media_type.as_str().into(),
+        size: long(file.size_bytes),
     });
-    to.nullable(as_member(body), encode_member);
-    to.nullable(as_room(body), encode_room);
-    to.nullable(as_notice(body), |to, (text, pinned)| {
-        to.string(text);
-        to.boolean(pinned);
-    });
-}
-
-fn as_message(body: &Body) -> Option<&Message> {
-    match body {
-        Body::Message(message) => Some(message),
-        _ => None,
+    let mentions = message.mentions.iter().map(|user| user.as_str().into());
+    row::Message {
+        text: message.text.as_str().into(),
+        reply_to: message.reply_to.map(|seq| long(seq.0)),
+        mentions: mentions.collect(),
+        attachments: attachments.collect(),
+        meta: Some(message.meta.as_str().into()).filter(|_| !message.meta.is_empty()),
     }
 }
 
-fn as_edit(body: &Body) -> Option<(Seq, &str)> {
-    match body {
-        Body::Edit { target, text } => Some((*target, text)),
-        _ => None,
-    }
-}
-
-fn as_deletion(body: &Body) -> Option<Seq> {
-    match body {
-        Body::Delete { target } => Some(*target),
-        _ => None,
-    }
-}
-
-fn as_reaction(body: &Body) -> Option<(Seq, &str, bool)> {
-    match body {
-        Body::Reaction { target, emoji, on } => Some((*target, emoji, *on)),
-        _ => None,
-    }
-}
-
-fn as_member(body: &Body) -> Option<&MemberEvent> {
-    match body {
-        Body::Member(member) => Some(member),
-        _ => None,
-    }
-}
-
-fn as_room(body: &Body) -> Option<&RoomEvent> {
-    match body {
-        Body::Room(room) => Some(room),
-        _ => None,
-    }
-}
-
-fn as_notice(body: &Body) -> Option<(&str, bool)> {
-    match body {
-        Body::Notice { text, pinned } => Some((text, *pinned)),
-        _ => None,
-    }
-}
-
-fn encode_message(to: &mut Writer, message: &Message) {
-    to.string(&message.text);
-    to.nullable(message.reply_to, |to, seq| to.unsigned(seq.0));
-    to.array(&message.mentions, |to, user| to.string(user.as_str()));
-    to.array(&message.attachments, |to, attachment| {
-        to.string(&attachment.id);
-        to.string(&attachment.name);
-        to.string(&attachment.media_type);
-        to.unsigned(attachment.size_bytes);
-    });
-    let meta = Some(message.meta.as_str()).filter(|meta| !meta.is_empty());
-    to.nullable(meta, Writer::string);
-}
-
-fn encode_member(to: &mut Writer, member: &MemberEvent) {
-    to.string(member.user.as_str());
-    to.string(member.change.as_str());
+fn member_row(member: &MemberEvent) -> row::MemberChange<'_> {
     let role = match member.change {
-        MemberChange::Role(role) => Some(role.as_str()),
+        MemberChange::Role(role) => Some(role.as_str().into()),
         _ => None,
     };
-    to.nullable(role, Writer::string);
+    row::MemberChange {
+        user: member.user.as_str().into(),
+        change: member.change.as_str().into(),
+        role,
+    }
 }
 
-fn encode_room(to: &mut Writer, room: &RoomEvent) {
-    to.nullable(room.kind.map(RoomKind::as_str), Writer::string);
-    to.nullable(room.name.as_deref(), Writer::string);
-    to.nullable(room.public, Writer::boolean);
-    to.nullable(room.slow_mode_s, |to, seconds| to.unsigned(seconds.into()));
-    to.nullable(room.read_only, Writer::boolean);
-    to.nullable(room.deleted, Writer::boolean);
+fn room_row(room: &RoomEvent) -> row::RoomChange<'_> {
+    row::RoomChange {
+        kind: room.kind.map(|kind| kind.as_str().into()),
+        name: room.name.as_deref().map(Into::into),
+        public: room.public,
+        slow_mode_s: room.slow_mode_s.map(Into::into),
+        read_only: room.read_only,
+        deleted: room.deleted,
+    }
 }
 
-/// Reads every record of the types, as the encoding has no way around them, and keeps the one `kind` names.
-fn decode_body(from: &mut Reader<'_>, kind: Kind) -> Result<Body, DecodeError> {
-    let message = from.nullable(decode_message)?;
-    let edit = from.nullable(|from| {
-        Ok(Body::Edit {
-            target: target(from)?,
-            text: from.string()?.to_owned(),
-        })
-    })?;
-    let deletion = from.nullable(|from| {
-        Ok(Body::Delete {
-            target: target(from)?,
-        })
-    })?;
-    let reaction = from.nullable(|from| {
-        Ok(Body::Reaction {
-            target: target(from)?,
-            emoji: from.string()?.to_owned(),
-            on: from.boolean()?,
-        })
-    })?;
-    let member = from.nullable(decode_member)?;
-    let room = from.nullable(decode_room)?;
-    let notice = from.nullable(|from| {
-        Ok(Body::Notice {
-            text: from.string()?.to_owned(),
-            pinned: from.boolean()?,
-        })
-    })?;
-    let (body, field) = match kind {
-        Kind::Message => (message, "message"),
-        Kind::Edit => (edit, "edit"),
-        Kind::Delete => (deletion, "deletion"),
-        Kind::Reaction => (reaction, "reaction"),
-        Kind::Member => (member, "member"),
-        Kind::Room => (room, "room_change"),
-        Kind::Notice => (notice, "notice"),
-        Kind::Unreadable => (Some(Body::Unreadable), "type"),
-    };
-    body.ok_or(DecodeError::Meaningless(field))
+// === the body, read ===
+
+/// The body that the row's type names.
+fn body(row: Row<'static>) -> Result<Body, DecodeError> {
+    match known("type", Kind::parse(&row.kind))? {
+        Kind::Message => message(known("message", row.message)?),
+        Kind::Edit => edit(known("edit", row.edit)?),
+        Kind::Delete => {
+            target(known("deletion", row.deletion)?.target).map(|target| Body::Delete { target })
+        }
+        Kind::Reaction => reaction(known("reaction", row.reaction)?),
+        Kind::Member => member(&known("member", row.member)?),
+        Kind::Room => room(known("room_change", row.room_change)?),
+        Kind::Notice => known("notice", row.notice).map(|notice| Body::Notice {
+            text: notice.text.into_owned(),
+            pinned: notice.pinned,
+        }),
+        Kind::Unreadable => Ok(Body::Unreadable),
+    }
 }
 
-fn target(from: &mut Reader<'_>) -> Result<Seq, DecodeError> {
-    from.unsigned("target").map(Seq)
+fn target(seq: i64) -> Result<Seq, DecodeError> {
+    unsigned(seq, "target").map(Seq)
 }
 
-fn decode_message(from: &mut Reader<'_>) -> Result<Body, DecodeError> {
+fn message(row: row::Message<'static>) -> Result<Body, DecodeError> {
+    let reply_to = row.reply_to.map(|seq| unsigned(seq, "reply_to"));
+    let mentions = row
+        .mentions
+        .iter()
+        .map(|user| known("mentions", UserId::parse(user).ok()));
     Ok(Body::Message(Message {
-        text: from.string()?.to_owned(),
-        reply_to: from.nullable(|from| from.unsigned("reply_to"))?.map(Seq),
-        mentions: from.array(|from| parsed(from, "mentions", UserId::parse))?,
-        attachments: from.array(|from| {
-            Ok(Attachment {
-                id: from.string()?.to_owned(),
-                name: from.string()?.to_owned(),
-                media_type: from.string()?.to_owned(),
-                size_bytes: from.unsigned("attachments.size")?,
-            })
-        })?,
-        meta: from
-            .nullable(Reader::string)?
-            .unwrap_or_default()
-            .to_owned(),
+        text: row.text.into_owned(),
+        reply_to: reply_to.transpose()?.map(Seq),
+        mentions: mentions.collect::<Result<_, _>>()?,
+        attachments: row
+            .attachments
+            .into_iter()
+            .map(attachment)
+            .collect::<Result<_, _>>()?,
+        meta: row.meta.unwrap_or_default().into_owned(),
     }))
 }
 
-fn decode_member(from: &mut Reader<'_>) -> Result<Body, DecodeError> {
-    let user = parsed(from, "member.user", UserId::parse)?;
-    let change = from.string()?;
-    let role = from.nullable(Reader::string)?;
-    let change = match change {
+fn attachment(row: row::Attachment<'static>) -> Result<Attachment, DecodeError> {
+    Ok(Attachment {
+        id: row.id.into_owned(),
+        name: row.name.into_owned(),
+        media_type: row.media_type.into_owned(),
+        size_bytes: unsigned(row.size, "attachments.size")?,
+    })
+}
+
+fn edit(row: row::Edit<'static>) -> Result<Body, DecodeError> {
+    Ok(Body::Edit {
+        target: target(row.target)?,
+        text: row.text.into_owned(),
+    })
+}
+
+fn reaction(row: row::Reaction<'static>) -> Result<Body, DecodeError> {
+    Ok(Body::Reaction {
+        target: target(row.target)?,
+        emoji: row.emoji.into_owned(),
+        on: row.on,
+    })
+}
+
+fn member(row: &row::MemberChange<'static>) -> Result<Body, DecodeError> {
+    let change = match row.change.as_ref() {
         "joined" => MemberChange::Joined,
         "left" => MemberChange::Left,
         "invited" => MemberChange::Invited,
@@ -249,30 +234,29 @@ fn decode_member(from: &mut Reader<'_>) -> Result<Body, DecodeError> {
         "muted" => MemberChange::Muted,
         "unmuted" => MemberChange::Unmuted,
         "profile" => MemberChange::Profile,
-        "role" => role
-            .and_then(Role::parse)
-            .map(MemberChange::Role)
-            .ok_or(DecodeError::Meaningless("member.role"))?,
+        "role" => {
+            let role = row.role.as_deref().and_then(Role::parse);
+            MemberChange::Role(known("member.role", role)?)
+        }
         _ => return Err(DecodeError::Meaningless("member.change")),
     };
+    let user = known("member.user", UserId::parse(&row.user).ok())?;
     Ok(Body::Member(MemberEvent { user, change }))
 }
 
-fn decode_room(from: &mut Reader<'_>) -> Result<Body, DecodeError> {
-    let unknown = DecodeError::Meaningless;
-    let kind = from.nullable(Reader::string)?;
-    let kind = kind
-        .map(|kind| RoomKind::parse(kind).ok_or(unknown("room_change.kind")))
-        .transpose()?;
+fn room(row: row::RoomChange<'static>) -> Result<Body, DecodeError> {
+    let kind = row
+        .kind
+        .map(|kind| known("room_change.kind", RoomKind::parse(&kind)));
+    let slow_mode_s = row
+        .slow_mode_s
+        .map(|seconds| known("room_change.slow_mode_s", u32::try_from(seconds).ok()));
     Ok(Body::Room(RoomEvent {
-        kind,
-        name: from.nullable(Reader::string)?.map(str::to_owned),
-        public: from.nullable(Reader::boolean)?,
-        slow_mode_s: from
-            .nullable(Reader::long)?
-            .map(|seconds| u32::try_from(seconds).map_err(|_| unknown("room_change.slow_mode_s")))
-            .transpose()?,
-        read_only: from.nullable(Reader::boolean)?,
-        deleted: from.nullable(Reader::boolean)?,
+        kind: kind.transpose()?,
+        name: row.name.map(Into::into),
+        public: row.public,
+        slow_mode_s: slow_mode_s.transpose()?,
+        read_only: row.read_only,
+        deleted: row.deleted,
     }))
 }

@@ -1,13 +1,20 @@
 //! Batches of read positions as values of `chat.reads.v1`.
 
+use std::{borrow::Cow, sync::LazyLock};
+
+use apache_avro::Schema;
 use bytes::Bytes;
 use roomlog_core::ids::{Count, RoomId, Seq, UserId};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    avro::{Reader, Writer},
-    framing::{DecodeError, datum},
+    avro::{Codec, long, parsed_schema, unsigned},
+    framing::DecodeError,
     subjects::READS,
 };
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&READS));
+static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(READS.id, &SCHEMA));
 
 /// Marks of one room, coalesced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,16 +36,33 @@ pub struct ReadPosition {
     pub count: Count,
 }
 
+/// The records of `chat.reads.v1-value.avsc`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "ReadPositions")]
+struct Row<'a> {
+    room: Cow<'a, str>,
+    positions: Vec<PositionRow<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "ReadPosition")]
+struct PositionRow<'a> {
+    user: Cow<'a, str>,
+    seq: i64,
+    count: i64,
+}
+
 /// The framed value of a batch.
 pub fn encode_reads(reads: &ReadPositions) -> Bytes {
-    let mut to = Writer::framed(READS.id);
-    to.string(reads.room.as_str());
-    to.array(&reads.positions, |to, position| {
-        to.string(position.user.as_str());
-        to.unsigned(position.seq.0);
-        to.unsigned(position.count.0);
+    let positions = reads.positions.iter().map(|position| PositionRow {
+        user: position.user.as_str().into(),
+        seq: long(position.seq.0),
+        count: long(position.count.0),
     });
-    to.finish()
+    CODEC.encode(&Row {
+        room: reads.room.as_str().into(),
+        positions: positions.collect(),
+    })
 }
 
 /// The batch of a framed value. Any bytes may be given.
@@ -46,15 +70,16 @@ pub fn encode_reads(reads: &ReadPositions) -> Bytes {
 /// # Errors
 /// When the value is not one of ours.
 pub fn decode_reads(value: &[u8]) -> Result<ReadPositions, DecodeError> {
-    let mut from = Reader::new(datum(value, READS.id)?);
-    let room = RoomId::parse(from.string()?).map_err(|_| DecodeError::Meaningless("room"))?;
-    let positions = from.array(|from| {
+    let row: Row<'static> = CODEC.decode(value)?;
+    let positions = row.positions.iter().map(|position| {
         Ok(ReadPosition {
-            user: UserId::parse(from.string()?).map_err(|_| DecodeError::Meaningless("user"))?,
-            seq: Seq(from.unsigned("seq")?),
-            count: Count(from.unsigned("count")?),
+            user: UserId::parse(&position.user).map_err(|_| DecodeError::Meaningless("user"))?,
+            seq: Seq(unsigned(position.seq, "seq")?),
+            count: Count(unsigned(position.count, "count")?),
         })
-    })?;
-    from.end()?;
-    Ok(ReadPositions { room, positions })
+    });
+    Ok(ReadPositions {
+        room: RoomId::parse(&row.room).map_err(|_| DecodeError::Meaningless("room"))?,
+        positions: positions.collect::<Result<_, _>>()?,
+    })
 }

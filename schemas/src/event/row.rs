@@ -1,0 +1,100 @@
+//! The records of `chat.events.v1-value.avsc`, field by field. What a field means is said there;
+//! the library matches the structs here to records by name.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// Borrowed from the event that is written; owned by a row that was read.
+pub(super) type Text<'a> = Cow<'a, str>;
+
+/// `RoomEvent`. Of the nullable records, exactly the one `kind` names is set.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename = "RoomEvent")]
+pub(super) struct Row<'a> {
+    pub(super) id: Text<'a>,
+    pub(super) room: Text<'a>,
+    #[serde(rename = "type")]
+    pub(super) kind: Text<'a>,
+    pub(super) sender: Sender<'a>,
+    pub(super) message: Option<Message<'a>>,
+    pub(super) edit: Option<Edit<'a>>,
+    pub(super) deletion: Option<Deletion>,
+    pub(super) reaction: Option<Reaction<'a>>,
+    pub(super) member: Option<MemberChange<'a>>,
+    pub(super) room_change: Option<RoomChange<'a>>,
+    pub(super) notice: Option<Notice<'a>>,
+    pub(super) headers: Vec<Header<'a>>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Sender<'a> {
+    pub(super) id: Text<'a>,
+    pub(super) name: Text<'a>,
+    pub(super) avatar: Option<Text<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Message<'a> {
+    pub(super) text: Text<'a>,
+    pub(super) reply_to: Option<i64>,
+    pub(super) mentions: Vec<Text<'a>>,
+    pub(super) attachments: Vec<Attachment<'a>>,
+    pub(super) meta: Option<Text<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Attachment<'a> {
+    pub(super) id: Text<'a>,
+    pub(super) name: Text<'a>,
+    #[serde(rename = "type")]
+    pub(super) media_type: Text<'a>,
+    pub(super) size: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Edit<'a> {
+    pub(super) target: i64,
+    pub(super) text: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Deletion {
+    pub(super) target: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Reaction<'a> {
+    pub(super) target: i64,
+    pub(super) emoji: Text<'a>,
+    pub(super) on: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct MemberChange<'a> {
+    pub(super) user: Text<'a>,
+    pub(super) change: Text<'a>,
+    pub(super) role: Option<Text<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RoomChange<'a> {
+    pub(super) kind: Option<Text<'a>>,
+    pub(super) name: Option<Text<'a>>,
+    pub(super) public: Option<bool>,
+    pub(super) slow_mode_s: Option<i64>,
+    pub(super) read_only: Option<bool>,
+    pub(super) deleted: Option<bool>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Notice<'a> {
+    pub(super) text: Text<'a>,
+    pub(super) pinned: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Header<'a> {
+    pub(super) name: Text<'a>,
+    pub(super) value: Text<'a>,
+}
