@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roomlog_platform::{
     backoff::Backoff,
-    kafka::{EVENTS_TOPIC, LogRecord, ProduceError, Producer},
+    kafka::{EVENTS_TOPIC, LogRecord, Producer},
 };
 
 use crate::metrics;
@@ -19,16 +19,9 @@ pub(crate) async fn put_aside(producer: &Producer, record: &LogRecord, reason: &
     let (partition, offset) = (record.partition, record.offset);
     tracing::warn!(partition, offset, reason, "a record can't be decoded");
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
-    while let Err(error) = send(producer, record, reason).await {
+    while let Err(error) = producer.put_aside(EVENTS_TOPIC, record, reason).await {
         tracing::error!(partition, offset, %error, "a record can't be put aside; its partition waits");
         backoff.wait().await;
     }
     metrics::dead_letter();
-}
-
-async fn send(producer: &Producer, record: &LogRecord, reason: &str) -> Result<(), ProduceError> {
-    producer
-        .send_dead_letter(EVENTS_TOPIC, record, reason)?
-        .await
-        .map(drop)
 }

@@ -17,7 +17,7 @@ pub mod topics;
 pub use config::KafkaConfig;
 pub use dead_letter::{
     DEAD_LETTER_OFFSET_HEADER, DEAD_LETTER_PARTITION_HEADER, DEAD_LETTER_REASON_HEADER,
-    DEAD_LETTER_TOPIC_HEADER,
+    DEAD_LETTER_TOPIC_HEADER, DEAD_LETTER_TRUNCATED_HEADER,
 };
 pub use membership::{DRAIN_WAIT_MAX, JoinError, Membership, Rebalance, Released, TopicPartition};
 pub use producer::{Appended, ConnectError, Delivery, Headers, Outgoing, ProduceError, Producer};

@@ -200,6 +200,8 @@ pub(crate) fn unsent(error: &ProduceError) -> Refusal {
             "the log did not acknowledge, send again with the same id",
             1_000,
         ),
-        ProduceError::Refused(_) => Refusal::new(Code::Internal, "the log refused the event"),
+        ProduceError::TooLarge(_) | ProduceError::Refused(_) => {
+            Refusal::new(Code::Internal, "the log refused the event")
+        }
     }
 }

@@ -10,7 +10,7 @@ use roomlog_core::{
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{PartitionRow, StoreError},
-    kafka::{Batch, EVENTS_TOPIC, LogRecord, PartitionStream, ProduceError, ReadError},
+    kafka::{Batch, EVENTS_TOPIC, LogRecord, PartitionStream, ReadError},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -282,12 +282,9 @@ pub(crate) async fn put_aside(
     let mut backoff = Backoff::between(PUT_ASIDE_FLOOR, PUT_ASIDE_CEILING);
     let mut stall = None;
     loop {
-        let sent = async {
-            let delivery = resources.producer.send_dead_letter(topic, record, reason)?;
-            delivery.await.map(drop)
+        let Err(error) = resources.producer.put_aside(topic, record, reason).await else {
+            return;
         };
-        let sent: Result<(), ProduceError> = sent.await;
-        let Err(error) = sent else { return };
         let (partition, offset) = (record.partition, record.offset);
         tracing::error!(topic, partition, offset, %error, "a record can't be put aside; its partition waits");
         stall.get_or_insert_with(Lasting::stall);

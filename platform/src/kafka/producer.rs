@@ -70,6 +70,9 @@ pub enum ProduceError {
     /// It may or may not be in the log. Sending the same event again is safe: readers drop the repeat.
     #[error("the log did not acknowledge the record: {0}")]
     Unknown(String),
+    /// It is not in the log, as it is larger than the topic takes.
+    #[error("the log refused the record for its size: {0}")]
+    TooLarge(String),
     /// It is not in the log, and sending it again will not help.
     #[error("the log refused the record: {0}")]
     Refused(String),
@@ -298,11 +301,13 @@ impl ProducerContext for Reports {
 /// when it is sent again: a broker that has just started does not know its topics for a moment.
 fn not_appended(error: &KafkaError) -> ProduceError {
     use RDKafkaErrorCode as Code;
+    if error.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) {
+        return ProduceError::TooLarge(error.to_string());
+    }
     let refused = matches!(
         error.rdkafka_error_code(),
         Some(
-            Code::MessageSizeTooLarge
-                | Code::InvalidTopic
+            Code::InvalidTopic
                 | Code::TopicAuthorizationFailed
                 | Code::ClusterAuthorizationFailed
                 | Code::InvalidTimestamp
@@ -336,7 +341,9 @@ mod tests {
             );
         }
         let too_large = outcome(RDKafkaErrorCode::MessageSizeTooLarge);
-        assert!(matches!(too_large, ProduceError::Refused(_)));
+        assert!(matches!(too_large, ProduceError::TooLarge(_)));
+        let refused = outcome(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(matches!(refused, ProduceError::Refused(_)));
     }
 
     #[tokio::test]

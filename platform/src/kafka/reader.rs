@@ -77,10 +77,13 @@ pub enum ReadError {
     /// The log does not answer.
     #[error("the log does not answer: {0}")]
     Unavailable(String),
+    /// The log does not let us read. An operator may be changing access lists: opening the partition again may help.
+    #[error("the log refuses to be read: {0}")]
+    Refused(String),
     /// A setting the client does not take.
     #[error("kafka setting refused: {0}")]
     Setting(String),
-    /// Reading can't go on.
+    /// Reading can't go on with this reader.
     #[error("reading failed for good: {0}")]
     Fatal(String),
 }
@@ -301,3 +304,6 @@ impl ClientContext for Logged {
 }
 
 impl ConsumerContext for Logged {}
+
+#[cfg(test)]
+mod tests;

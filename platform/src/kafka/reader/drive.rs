@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -25,11 +25,28 @@ use crate::kafka::{LogRecord, client};
 /// How long to wait before a leader that did not tell its bounds is asked again.
 const BOUNDS_RETRY: Duration = Duration::from_secs(1);
 
-/// What streams ask of the task. Opened buffers are at most as many as streams were opened since it last looked.
+/// What streams ask of the task.
 #[derive(Default)]
 pub(super) struct Requests {
-    opened: Mutex<Vec<Arc<Buffer>>>,
+    opened: Mutex<Opened>,
     wake: Notify,
+}
+
+/// Streams the task does not know yet.
+#[derive(Default)]
+struct Opened {
+    /// At most as many as streams were opened since the task last looked.
+    buffers: Vec<Arc<Buffer>>,
+    /// The task is gone, and why: it will never look again.
+    ended: Option<ReadError>,
+}
+
+/// A partition's bounds, asked for because some offset was not in the log.
+struct Inquiry {
+    buffer: Arc<Buffer>,
+    /// Where it was to be read before the bounds were asked for.
+    offset: i64,
+    bounds: Watermarks,
 }
 
 /// The task's state.
@@ -38,8 +55,10 @@ pub(super) struct Driver {
     topic: Arc<str>,
     requests: Arc<Requests>,
     buffers: HashMap<u32, Arc<Buffer>>,
-    /// The inquiry into which partition's offset is outside the log; at most one at a time.
-    inquiry: JoinSet<Vec<(Arc<Buffer>, i64, Watermarks)>>,
+    /// Inquiries into which partition's offset is outside the log.
+    inquiries: JoinSet<Inquiry>,
+    /// The streams they are about, by partition: one inquiry each, so that none waits for another's leader.
+    inquired: HashMap<u32, Arc<Buffer>>,
     /// Why the client reads no more at all.
     failure: Option<ReadError>,
 }
@@ -48,17 +67,20 @@ pub(super) struct Driver {
 enum Event<'a> {
     Requests,
     Message(Result<BorrowedMessage<'a>, KafkaError>),
-    Bounds(Vec<(Arc<Buffer>, i64, Watermarks)>),
+    Bounds(Inquiry),
 }
 
 // === impl Requests ===
 
 impl Requests {
     pub(super) fn open(&self, buffer: Arc<Buffer>) {
-        self.opened
-            .lock()
-            .expect("no holder of this lock panics")
-            .push(buffer);
+        let mut opened = self.opened();
+        if let Some(error) = &opened.ended {
+            buffer.fail(error.clone());
+        } else {
+            opened.buffers.push(buffer);
+        }
+        drop(opened);
         self.wake();
     }
 
@@ -67,7 +89,20 @@ impl Requests {
     }
 
     fn take_opened(&self) -> Vec<Arc<Buffer>> {
-        std::mem::take(&mut *self.opened.lock().expect("no holder of this lock panics"))
+        std::mem::take(&mut self.opened().buffers)
+    }
+
+    /// Nobody serves requests any more: what was opened fails, and what is opened from now on.
+    fn end(&self, error: &ReadError) {
+        let mut opened = self.opened();
+        opened.ended = Some(error.clone());
+        for buffer in opened.buffers.drain(..) {
+            buffer.fail(error.clone());
+        }
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -80,7 +115,8 @@ impl Driver {
             topic,
             requests,
             buffers: HashMap::new(),
-            inquiry: JoinSet::new(),
+            inquiries: JoinSet::new(),
+            inquired: HashMap::new(),
             failure: None,
         }
     }
@@ -94,14 +130,14 @@ impl Driver {
             let event = tokio::select! {
                 biased;
                 () = requests.wake.notified() => Event::Requests,
-                Some(Ok(bounds)) = self.inquiry.join_next() => Event::Bounds(bounds),
+                Some(Ok(found)) = self.inquiries.join_next() => Event::Bounds(found),
                 Some(message) = messages.next() => Event::Message(message),
             };
             match event {
                 Event::Requests => self.serve_requests(),
                 Event::Message(Ok(message)) => self.take_in(&message),
                 Event::Message(Err(error)) => self.explain(error),
-                Event::Bounds(bounds) => self.judge(bounds),
+                Event::Bounds(found) => self.judge(&found),
             }
             // A backlog is always ready, and other tasks want to run as well.
             tokio::task::coop::consume_budget().await;
@@ -137,7 +173,8 @@ impl Driver {
             Push::Hole => {
                 let buffer = Arc::clone(buffer);
                 let (expected, found) = (buffer.next_offset(), message.offset());
-                tracing::warn!(
+                // Every marker of a transaction is such a hole, so this is no news for people.
+                tracing::debug!(
                     partition,
                     expected,
                     found,
@@ -159,65 +196,48 @@ impl Driver {
             error if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
                 self.inquire()
             }
-            error if shuts_out(&error) => {
+            error if client::is_fatal(&error) => {
                 let failure = ReadError::Fatal(error.to_string());
-                for partition in self.partitions_where(|_| true) {
-                    self.fail(partition, failure.clone());
-                }
+                self.fail_all(&failure);
                 self.failure = Some(failure);
             }
+            // Access lists and tokens are changed while we run: who opens the partition again may well be let in.
+            error if is_refusal(&error) => self.fail_all(&ReadError::Refused(error.to_string())),
             error => self.client.context().0.complain(&error),
         }
     }
 
     /// The client does not say which partition's offset it can't find, so all leaders are asked for their bounds.
     fn inquire(&mut self) {
-        if !self.inquiry.is_empty() {
-            return;
-        }
-        let (client, topic) = (Arc::clone(&self.client), Arc::clone(&self.topic));
-        let buffers: Vec<_> = self.buffers.values().cloned().collect();
-        self.inquiry.spawn(async move {
-            let mut bounds = Vec::with_capacity(buffers.len());
-            for buffer in buffers {
-                let offset = buffer.next_offset();
-                let found = loop {
-                    match watermarks(&client, &topic, buffer.partition).await {
-                        Ok(found) => break found,
-                        Err(error) => {
-                            tracing::warn!(%error, partition = buffer.partition, "no bounds yet")
-                        }
-                    }
-                    tokio::time::sleep(BOUNDS_RETRY).await;
-                };
-                bounds.push((buffer, offset, found));
+        for (partition, buffer) in &self.buffers {
+            let asked = self.inquired.get(partition);
+            // A running inquiry ends with a fetch from the stream's offset, which finds out whatever happened since.
+            if asked.is_none_or(|asked| !Arc::ptr_eq(asked, buffer)) {
+                self.inquired.insert(*partition, Arc::clone(buffer));
+                self.inquiries.spawn(bounds_of(
+                    Arc::clone(&self.client),
+                    Arc::clone(&self.topic),
+                    Arc::clone(buffer),
+                ));
             }
-            bounds
-        });
+        }
     }
 
-    /// Fails what lies outside the log and fetches the rest again, as one of them was given up by the client.
-    fn judge(&mut self, bounds: Vec<(Arc<Buffer>, i64, Watermarks)>) {
-        for (buffer, offset, Watermarks { low, high }) in bounds {
-            let partition = buffer.partition;
-            let is_current = self
-                .buffers
-                .get(&partition)
-                .is_some_and(|current| Arc::ptr_eq(current, &buffer));
-            if !is_current {
-                continue;
-            }
-            if offset < low || offset > high {
-                let error = ReadError::OutOfRange {
-                    partition,
-                    offset,
-                    low,
-                    high,
-                };
-                self.fail(partition, error);
-            } else {
-                self.assign_again(buffer);
-            }
+    /// Fails a stream outside the log and fetches any other again, as one of them was given up by the client.
+    fn judge(&mut self, found: &Inquiry) {
+        let buffer = &found.buffer;
+        let partition = buffer.partition;
+        let is_same =
+            |other: Option<&Arc<Buffer>>| other.is_some_and(|other| Arc::ptr_eq(other, buffer));
+        if is_same(self.inquired.get(&partition)) {
+            self.inquired.remove(&partition);
+        }
+        if !is_same(self.buffers.get(&partition)) {
+            return;
+        }
+        match found.outside() {
+            Some(error) => self.fail(partition, error),
+            None => self.assign_again(Arc::clone(buffer)),
         }
     }
 
@@ -258,10 +278,18 @@ impl Driver {
         } else {
             Ok(())
         };
-        if let Err(error) = resumed.and_then(|()| self.client.incremental_unassign(&list)) {
+        // Whatever became of that: a partition that stays assigned could never be opened again.
+        let unassigned = self.client.incremental_unassign(&list);
+        if let Err(error) = resumed.and(unassigned) {
             tracing::warn!(%error, partition, "partition not closed");
         }
         Some(buffer)
+    }
+
+    fn fail_all(&mut self, error: &ReadError) {
+        for partition in self.partitions_where(|_| true) {
+            self.fail(partition, error.clone());
+        }
     }
 
     fn fail(&mut self, partition: u32, error: ReadError) {
@@ -294,8 +322,60 @@ impl Driver {
     }
 }
 
-/// Whether no retry helps.
-fn shuts_out(error: &KafkaError) -> bool {
-    client::is_fatal(error)
-        || error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+impl Drop for Driver {
+    /// However the task ends, by a mistake of ours or the client's: nobody waits for records that can't come.
+    fn drop(&mut self) {
+        let error = ReadError::Fatal("the reader broke down".into());
+        for buffer in self.buffers.values() {
+            buffer.fail(error.clone());
+        }
+        self.requests.end(&error);
+    }
+}
+
+// === impl Inquiry ===
+
+impl Inquiry {
+    /// The error of a stream whose next offset is outside the log.
+    fn outside(&self) -> Option<ReadError> {
+        let Watermarks { low, high } = self.bounds;
+        // The end may have grown since, the start too: each is compared with the offset that can't make it wrong.
+        let next = self.buffer.next_offset();
+        let offset = if self.offset > high {
+            self.offset
+        } else {
+            next
+        };
+        (self.offset > high || next < low).then_some(ReadError::OutOfRange {
+            partition: self.buffer.partition,
+            offset,
+            low,
+            high,
+        })
+    }
+}
+
+/// Asks until the leader answers.
+async fn bounds_of(client: Arc<Client>, topic: Arc<str>, buffer: Arc<Buffer>) -> Inquiry {
+    let offset = buffer.next_offset();
+    loop {
+        match watermarks(&client, &topic, buffer.partition).await {
+            Ok(bounds) => {
+                return Inquiry {
+                    buffer,
+                    offset,
+                    bounds,
+                };
+            }
+            Err(error) => {
+                tracing::warn!(%error, partition = buffer.partition, "no bounds yet")
+            }
+        }
+        tokio::time::sleep(BOUNDS_RETRY).await;
+    }
+}
+
+/// Whether the log does not let us read, for now.
+fn is_refusal(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
