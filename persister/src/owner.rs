@@ -87,6 +87,18 @@ pub(crate) enum OwnerError {
     Broken(#[from] tokio::task::JoinError),
 }
 
+// === impl OwnerError ===
+
+impl OwnerError {
+    /// Whether no owner of this instance can go on: only a new process may.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(ReadError::Fatal(_) | ReadError::Setting(_))
+        )
+    }
+}
+
 // === impl Progress ===
 
 impl Progress {
@@ -102,5 +114,21 @@ impl Progress {
     /// The first offset that may not be stored, once known.
     pub(crate) fn offset(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|offset| *offset >= 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reader_that_is_gone_needs_a_new_process() {
+        for passing in [
+            ReadError::Refused("access lists".into()),
+            ReadError::Unavailable("no leader".into()),
+        ] {
+            assert!(!OwnerError::from(passing).is_final());
+        }
+        assert!(OwnerError::from(ReadError::Fatal("fenced".into())).is_final());
     }
 }

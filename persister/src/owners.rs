@@ -1,7 +1,7 @@
 //! The owners of one instance: started, started again when they fail, and released.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -10,7 +10,7 @@ use roomlog_platform::{
     backoff::Backoff,
     kafka::{EVENTS_TOPIC, READS_TOPIC, Released, TopicPartition},
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
 const RESTART_FLOOR: Duration = Duration::from_millis(500);
 /// The longest: what an operator mended is noticed within it.
 const RESTART_CEILING: Duration = Duration::from_secs(15);
+/// How long an owner must have lasted for its failure to count as a first one.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// How often the log's end is asked for, to tell how far an owner is behind.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -30,7 +32,9 @@ const LAG_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct Owners {
     resources: Arc<Resources>,
     running: BTreeMap<TopicPartition, Running>,
-    tasks: JoinSet<TopicPartition>,
+    tasks: JoinSet<Result<(), OwnerError>>,
+    /// What each task owns.
+    places: HashMap<tokio::task::Id, TopicPartition>,
     /// Partitions the group waits for, until all of them have ended.
     releasing: Vec<Releasing>,
 }
@@ -56,6 +60,7 @@ impl Owners {
             resources,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
+            places: HashMap::new(),
             releasing: Vec::new(),
         }
     }
@@ -67,12 +72,13 @@ impl Owners {
             return;
         }
         let (release, progress) = (CancellationToken::new(), Progress::unknown());
-        self.tasks.spawn(keep_owning(
+        let task = self.tasks.spawn(keep_owning(
             Arc::clone(&self.resources),
             place.clone(),
             Arc::clone(&progress),
             release.clone(),
         ));
+        self.places.insert(task.id(), place.clone());
         let running = Running {
             release,
             progress,
@@ -109,14 +115,13 @@ impl Owners {
         self.release(all, None);
     }
 
-    /// Waits for an owner to end; `None` while there is none.
-    pub(crate) async fn ended(&mut self) -> Option<TopicPartition> {
-        loop {
-            match self.tasks.join_next().await? {
-                Ok(place) => return Some(place),
-                Err(error) => tracing::error!(%error, "an owner broke down"),
-            }
-        }
+    /// Waits for an owner to end, in order or because nothing helps; `None` while there is none.
+    pub(crate) async fn ended(&mut self) -> Option<(TopicPartition, Result<(), OwnerError>)> {
+        let (task, ended) = match self.tasks.join_next_with_id().await? {
+            Ok((task, ended)) => (task, ended),
+            Err(error) => (error.id(), Err(error.into())),
+        };
+        Some((self.places.remove(&task)?, ended))
     }
 
     /// Puts away an owner that ended, and says how far it came. Starts the next one where the group wants it. The
@@ -158,28 +163,37 @@ pub(crate) struct Finished {
     _released: Vec<Releasing>,
 }
 
-/// Owns a partition, again and again where it fails, until released.
+/// Owns a partition, again and again where it fails, until released or nothing helps.
 async fn keep_owning(
     resources: Arc<Resources>,
     place: TopicPartition,
     progress: Arc<Progress>,
     release: CancellationToken,
-) -> TopicPartition {
+) -> Result<(), OwnerError> {
     let _owned = Lasting::ownership();
     let owning = async {
         let mut backoff = Backoff::between(RESTART_FLOOR, RESTART_CEILING);
-        while let Err(error) = own(&resources, &place, &progress, &release).await {
+        loop {
+            let began = Instant::now();
+            let Err(error) = own(&resources, &place, &progress, &release).await else {
+                return Ok(());
+            };
+            if error.is_final() {
+                return Err(error);
+            }
             let _failed = failed(&place, &error);
+            if began.elapsed() > STABLE_AFTER {
+                backoff.reset();
+            }
             if release.run_until_cancelled(backoff.wait()).await.is_none() {
-                break;
+                return Ok(());
             }
         }
     };
     tokio::select! {
-        () = owning => {}
-        () = tell_lag(&resources, &place, &progress) => {}
+        ended = owning => ended,
+        () = tell_lag(&resources, &place, &progress) => Ok(()),
     }
-    place
 }
 
 async fn own(

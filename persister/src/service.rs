@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     metrics,
-    owner::Resources,
+    owner::{OwnerError, Resources},
     owners::{Finished, Owners},
     shelf::Shelf,
 };
@@ -63,6 +63,16 @@ pub enum RunError {
     /// The group threw this instance out for good.
     #[error("membership of the group ended: {0}")]
     Membership(String),
+    /// An owner broke down in a way that only a new process may mend.
+    #[error("partition {partition} of {topic} can't be stored any more: {reason}")]
+    Owner {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: u32,
+        /// What its owner said.
+        reason: String,
+    },
     /// The producer ended.
     #[error("the log can't be written any more: {0}")]
     ProducerFailed(String),
@@ -71,7 +81,7 @@ pub enum RunError {
 /// What the instance waits for.
 enum Event {
     Rebalance(Option<Rebalance>),
-    OwnerEnded(TopicPartition),
+    OwnerEnded(TopicPartition, Result<(), OwnerError>),
     Commit,
     ProducerFailed(String),
     Stop,
@@ -94,7 +104,7 @@ pub async fn run(
     let Some(resources) = start(config, shutdown).await? else {
         return Ok(());
     };
-    let (membership, rebalances) = Membership::join(
+    let (membership, mut rebalances) = Membership::join(
         &KafkaConfig::from(&config.kafka),
         GROUP,
         &[EVENTS_TOPIC, READS_TOPIC],
@@ -107,9 +117,11 @@ pub async fn run(
         ready,
     };
     instance.ready.holds();
-    let outcome = instance.serve(rebalances, &producer, shutdown).await;
+    let outcome = instance.serve(&mut rebalances, &producer, shutdown).await;
     instance.drain(config.process.stop_timeout.0).await;
+    // The group lets go of a member whose receiver is gone, so it is kept until the last commit is made.
     membership.close(LEAVE_TIMEOUT).await;
+    drop(rebalances);
     outcome
 }
 
@@ -169,7 +181,7 @@ async fn reach(kafka: &KafkaConfig, store: &Store) -> Result<Resources, RunError
 impl Instance<'_> {
     async fn serve(
         &mut self,
-        mut rebalances: mpsc::Receiver<Rebalance>,
+        rebalances: &mut mpsc::Receiver<Rebalance>,
         producer: &Producer,
         shutdown: &Shutdown,
     ) -> Result<(), RunError> {
@@ -179,7 +191,7 @@ impl Instance<'_> {
         loop {
             let event = tokio::select! {
                 rebalance = rebalances.recv() => Event::Rebalance(rebalance),
-                Some(place) = self.owners.ended() => Event::OwnerEnded(place),
+                Some((place, ended)) = self.owners.ended() => Event::OwnerEnded(place, ended),
                 _ = commits.tick() => Event::Commit,
                 reason = &mut failed => Event::ProducerFailed(reason),
                 () = shutdown.begun() => Event::Stop,
@@ -192,7 +204,14 @@ impl Instance<'_> {
                     return Err(RunError::Membership(reason));
                 }
                 Event::Rebalance(Some(rebalance)) => self.rebalanced(rebalance),
-                Event::OwnerEnded(place) => self.finish(&place),
+                Event::OwnerEnded(place, ended) => {
+                    self.finish(&place);
+                    ended.map_err(|error| RunError::Owner {
+                        topic: place.topic,
+                        partition: place.partition,
+                        reason: error.to_string(),
+                    })?;
+                }
                 Event::Commit => self.commit(),
                 Event::ProducerFailed(reason) => return Err(RunError::ProducerFailed(reason)),
                 Event::Stop => return Ok(()),
@@ -235,7 +254,7 @@ impl Instance<'_> {
         self.ready.fails();
         self.owners.release_all();
         let drained = async {
-            while let Some(place) = self.owners.ended().await {
+            while let Some((place, _)) = self.owners.ended().await {
                 self.finish(&place);
             }
         };
