@@ -18,5 +18,6 @@ mod owner;
 mod owners;
 mod service;
 mod start;
+mod stating;
 
 pub use service::{RunError, run};

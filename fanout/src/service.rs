@@ -19,7 +19,7 @@ use roomlog_platform::{
     shutdown::Shutdown,
 };
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 
 use crate::{
     attach::Attach,
@@ -27,6 +27,7 @@ use crate::{
     owner::OwnerError,
     owners::Owners,
     start::{Start, start},
+    stating::Stating,
 };
 
 /// How often committed offsets are moved. They are a hint for people and lag monitors.
@@ -37,6 +38,9 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long gateways may take to read what is left for them.
 const STREAMS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often it is looked at whether some assigned partition's heads are not stated for long.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the fanout does not run.
 #[derive(Debug, Error)]
@@ -99,6 +103,7 @@ enum Event {
     Rebalance(Option<Rebalance>),
     OwnerEnded(u32, Result<(), OwnerError>),
     OwnershipChanged,
+    Look,
     Commit,
     LinkEnded(String),
     ProducerFailed(String),
@@ -150,6 +155,7 @@ pub async fn run(
         membership: &membership,
         owners: Owners::new(Arc::clone(&resources)),
         assigned: None,
+        stating: Stating::default(),
         ready,
     };
     let outcome = instance.serve(&mut rebalances, &mut link, shutdown).await;
@@ -177,6 +183,7 @@ struct Instance<'a> {
     owners: Owners,
     /// What the group assigned to this instance; `None` before it first did.
     assigned: Option<BTreeSet<u32>>,
+    stating: Stating,
     ready: Condition,
 }
 
@@ -209,6 +216,7 @@ impl Instance<'_> {
         shutdown: &Shutdown,
     ) -> Result<(), RunError> {
         let mut commits = tokio::time::interval(COMMIT_INTERVAL);
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
         let mut stated = self.owners.resources().directory.stated();
         let producer = self.owners.resources().producer.clone();
         let failed = producer.failed();
@@ -219,6 +227,7 @@ impl Instance<'_> {
                 Some((partition, ended)) = self.owners.ended() => Event::OwnerEnded(partition, ended),
                 Ok(()) = stated.changed() => Event::OwnershipChanged,
                 _ = commits.tick() => Event::Commit,
+                _ = looks.tick() => Event::Look,
                 ended = &mut *link => Event::LinkEnded(format!("{ended:?}")),
                 reason = &mut failed => Event::ProducerFailed(reason),
                 () = shutdown.begun() => Event::Stop,
@@ -236,19 +245,21 @@ impl Instance<'_> {
                         reason: error.to_string(),
                     })?;
                 }
-                Event::OwnershipChanged => {}
+                Event::OwnershipChanged | Event::Look => {}
                 Event::Commit => self.commit(self.owners.progress()),
                 Event::LinkEnded(reason) => return Err(RunError::Link(reason)),
                 Event::ProducerFailed(reason) => return Err(RunError::ProducerFailed(reason)),
                 Event::Stop => return Ok(()),
             }
-            let serving = stated.borrow_and_update();
-            if self
+            let states_all = self
                 .assigned
                 .as_ref()
-                .is_some_and(|assigned| assigned.is_subset(&serving))
-            {
-                self.ready.holds();
+                .is_some_and(|assigned| assigned.is_subset(&stated.borrow_and_update()));
+            match self.stating.look(states_all, Instant::now()) {
+                Some(true) => self.ready.holds(),
+                // An owner that fails again and again is noticed by whoever watches the process.
+                Some(false) => self.ready.fails(),
+                None => {}
             }
         }
     }
