@@ -4,4 +4,5 @@ mod drain;
 mod probes;
 mod scale;
 mod servers;
+mod snapshot;
 mod store_stall;
