@@ -11,6 +11,7 @@ pub mod ids;
 pub mod interest;
 pub mod limits;
 pub mod partition;
+pub mod permission;
 pub mod prefix;
 pub mod resend;
 pub mod resume;

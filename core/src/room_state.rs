@@ -132,15 +132,22 @@ pub fn fold(rows: Rows<'_>, event: &Event, seq: Seq) -> Effect {
     let changes = match (&event.body, rows.room) {
         _ if event.key.is_inbox() => None,
         (Body::Room(fields), None) => create(fields, &event.sender.id, seq),
-        (Body::Room(fields), Some(room)) => alter(fields, room, actor, seq),
-        (Body::Member(member), Some(room)) => {
+        (body, Some(room)) => {
             let scene = Scene {
                 room,
                 actor,
                 subject: rows.subject,
-                alone: member.user == event.sender.id,
+                alone: subject == Some(&event.sender.id),
             };
-            enact(scene, member.change, &member.user, seq)
+            match body {
+                Body::Room(fields) if rules::may_alter(scene, event, fields) => {
+                    Some(vec![Change::Room(alter(fields, room, seq))])
+                }
+                Body::Member(member) if rules::may_enact(scene, event, member.change) => {
+                    Some(enact(scene, member.change, &member.user, seq))
+                }
+                _ => None,
+            }
         }
         _ => None,
     };
@@ -174,16 +181,8 @@ fn create(fields: &RoomEvent, creator: &UserId, seq: Seq) -> Option<Vec<Change>>
     ])
 }
 
-fn alter(
-    fields: &RoomEvent,
-    room: &RoomMeta,
-    actor: Option<&Membership>,
-    seq: Seq,
-) -> Option<Vec<Change>> {
-    if !rules::may_alter(room, actor, fields) {
-        return None;
-    }
-    let room = RoomMeta {
+fn alter(fields: &RoomEvent, room: &RoomMeta, seq: Seq) -> RoomMeta {
+    RoomMeta {
         name: fields.name.clone().unwrap_or_else(|| room.name.clone()),
         public: fields.public.unwrap_or(room.public),
         slow_mode_s: fields.slow_mode_s.unwrap_or(room.slow_mode_s),
@@ -191,18 +190,14 @@ fn alter(
         deleted: fields.deleted.unwrap_or(room.deleted),
         changed_seq: seq,
         ..room.clone()
-    };
-    Some(vec![Change::Room(room)])
+    }
 }
 
 /// Changes one user's standing, and the room's totals with it.
-fn enact(scene: Scene<'_>, change: MemberChange, user: &UserId, seq: Seq) -> Option<Vec<Change>> {
-    if !rules::may_enact(scene, change) {
-        return None;
-    }
+fn enact(scene: Scene<'_>, change: MemberChange, user: &UserId, seq: Seq) -> Vec<Change> {
     if change == MemberChange::Profile {
         // Names and pictures travel with each event's sender; no row of the room holds them.
-        return Some(Vec::new());
+        return Vec::new();
     }
     let before = scene.subject.copied().unwrap_or(Membership {
         state: MemberState::Gone,
@@ -227,7 +222,7 @@ fn enact(scene: Scene<'_>, change: MemberChange, user: &UserId, seq: Seq) -> Opt
             ..scene.room.clone()
         }));
     }
-    Some(changes)
+    changes
 }
 
 /// A total after one user was or became, or did not, one of those it counts. Saturates, so that rows nobody

@@ -43,6 +43,11 @@ impl Standing {
         self.members.get(user).copied()
     }
 
+    /// The row of the user an event is about.
+    pub fn subject(&self, event: &Event) -> Option<Membership> {
+        subject_of(event).and_then(|user| self.member(user).flatten())
+    }
+
     /// Takes a row from the store. One that is known stays: it holds at least as much.
     pub fn learn(&mut self, user: UserId, row: Option<Membership>) {
         self.members.entry(user).or_insert(row);

@@ -177,7 +177,7 @@ impl Hub {
         subscriber: Subscriber,
         next: Seq,
     ) -> Result<Pulled, Refusal> {
-        self.ask(key, caller, Purpose::Find, |reply| Action::Pull {
+        self.ask(key, caller, Purpose::FIND, |reply| Action::Pull {
             subscriber,
             next,
             reply,
@@ -223,7 +223,7 @@ impl Hub {
         caller: &Caller,
         seq: Seq,
     ) -> Result<CountAt, Refusal> {
-        self.ask(key, caller, Purpose::Read, |reply| Action::Count {
+        self.ask(key, caller, Purpose::READ, |reply| Action::Count {
             seq,
             reply,
         })

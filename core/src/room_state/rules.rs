@@ -1,7 +1,10 @@
-//! Who may do what to a room: the one place where roles meet actions.
+//! Which changes a room's state has a place for. Who may make them is [`crate::permission`]'s table.
 
 use super::{MemberState, Membership, RoomMeta};
-use crate::event::{MemberChange, Role, RoomEvent, RoomKind};
+use crate::{
+    event::{Event, MemberChange, Role, RoomEvent},
+    permission::{self, action_of},
+};
 
 /// Who acts on whom, and where.
 #[derive(Clone, Copy)]
@@ -16,47 +19,49 @@ pub(super) struct Scene<'a> {
 }
 
 /// Whether someone may change these fields of a room.
-pub(super) fn may_alter(room: &RoomMeta, actor: Option<&Membership>, fields: &RoomEvent) -> bool {
-    let Some(role) = role_of(actor) else {
-        return false;
-    };
+pub(super) fn may_alter(scene: Scene<'_>, event: &Event, fields: &RoomEvent) -> bool {
     // A room is made once and deleted once.
-    if room.deleted || fields.kind.is_some() || fields.deleted == Some(false) {
-        return false;
-    }
-    let owners_part = fields.name.is_some()
-        || fields.public.is_some()
-        || fields.read_only.is_some()
-        || fields.deleted.is_some();
-    let needed = if owners_part {
-        Role::Owner
-    } else {
-        Role::Moderator
-    };
-    (owners_part || fields.slow_mode_s.is_some()) && role >= needed
+    let is_alteration = fields.kind.is_none() && fields.deleted != Some(false);
+    let is_empty = *fields == RoomEvent::default();
+    is_alteration && !is_empty && is_allowed(scene, event)
 }
 
 /// Whether a member's standing may change so.
-pub(super) fn may_enact(scene: Scene<'_>, change: MemberChange) -> bool {
-    if scene.room.deleted {
-        return false;
-    }
+pub(super) fn may_enact(scene: Scene<'_>, event: &Event, change: MemberChange) -> bool {
     let state = scene.subject.map(|subject| subject.state);
-    match change {
-        MemberChange::Joined => scene.alone && may_join(scene.room, state),
-        MemberChange::Left => scene.alone && may_leave(scene, state),
-        MemberChange::Invited => may_invite(scene, state),
-        MemberChange::Removed => {
-            let can_go = matches!(state, Some(MemberState::Joined | MemberState::Invited));
-            can_go && keeps_order(scene)
-        }
-        MemberChange::Banned => state != Some(MemberState::Banned) && keeps_order(scene),
-        MemberChange::Unbanned => state == Some(MemberState::Banned) && keeps_order(scene),
-        MemberChange::Muted => is_muted(scene) == Some(false) && keeps_order(scene),
-        MemberChange::Unmuted => is_muted(scene) == Some(true) && keeps_order(scene),
+    let has_place = match change {
+        MemberChange::Joined => scene.alone && state != Some(MemberState::Joined),
+        MemberChange::Left => scene.alone && is_here(state) && !is_last_owner(scene),
+        MemberChange::Invited => matches!(state, None | Some(MemberState::Gone)),
+        MemberChange::Removed => !scene.alone && is_here(state),
+        MemberChange::Banned => !scene.alone && state != Some(MemberState::Banned),
+        MemberChange::Unbanned => !scene.alone && state == Some(MemberState::Banned),
+        MemberChange::Muted => !scene.alone && is_muted(scene) == Some(false),
+        MemberChange::Unmuted => !scene.alone && is_muted(scene) == Some(true),
         MemberChange::Role(role) => may_give(scene, role),
         MemberChange::Profile => scene.alone && state == Some(MemberState::Joined),
-    }
+    };
+    has_place && !scene.room.deleted && is_allowed(scene, event)
+}
+
+/// Whether the sender has the right that the event asks for, where it asks for one.
+fn is_allowed(scene: Scene<'_>, event: &Event) -> bool {
+    let asked = permission::Scene {
+        room: Some(scene.room),
+        member: scene.actor,
+        is_admin: false,
+    };
+    action_of(event, scene.subject).is_none_or(|action| permission::may(action, asked).is_ok())
+}
+
+/// A member, or somebody who was asked to become one.
+fn is_here(state: Option<MemberState>) -> bool {
+    matches!(state, Some(MemberState::Joined | MemberState::Invited))
+}
+
+/// The last owner hands over before they take another role.
+fn may_give(scene: Scene<'_>, role: Role) -> bool {
+    role_of(scene.subject).is_some_and(|had| had != role) && !is_last_owner(scene)
 }
 
 /// The role of someone who is a member.
@@ -64,48 +69,6 @@ fn role_of(member: Option<&Membership>) -> Option<Role> {
     member
         .filter(|member| member.is_in())
         .map(|member| member.role)
-}
-
-fn may_join(room: &RoomMeta, state: Option<MemberState>) -> bool {
-    match state {
-        Some(MemberState::Joined | MemberState::Banned) => false,
-        Some(MemberState::Invited) => true,
-        Some(MemberState::Gone) | None => room.public,
-    }
-}
-
-/// An invited user may decline by leaving. The last owner hands over or deletes the room first.
-fn may_leave(scene: Scene<'_>, state: Option<MemberState>) -> bool {
-    match state {
-        Some(MemberState::Invited) => true,
-        Some(MemberState::Joined) => !is_last_owner(scene),
-        _ => false,
-    }
-}
-
-fn may_invite(scene: Scene<'_>, state: Option<MemberState>) -> bool {
-    let needed = match scene.room.kind {
-        RoomKind::Group => Role::Member,
-        RoomKind::Direct | RoomKind::Channel | RoomKind::Announcement => Role::Moderator,
-    };
-    matches!(state, None | Some(MemberState::Gone))
-        && role_of(scene.actor).is_some_and(|role| role >= needed)
-}
-
-/// Moderators and owners keep order among others; an owner answers to owners only.
-fn keeps_order(scene: Scene<'_>) -> bool {
-    let owner_only = role_of(scene.subject) == Some(Role::Owner);
-    let needed = if owner_only {
-        Role::Owner
-    } else {
-        Role::Moderator
-    };
-    !scene.alone && role_of(scene.actor).is_some_and(|role| role >= needed)
-}
-
-fn may_give(scene: Scene<'_>, role: Role) -> bool {
-    let changes = role_of(scene.subject).is_some_and(|had| had != role);
-    changes && role_of(scene.actor) == Some(Role::Owner) && !is_last_owner(scene)
 }
 
 /// Whether the subject is an owner and there is no other. Giving the last owner any role takes theirs away,

@@ -245,7 +245,7 @@ impl Connection {
         let gateway = Arc::clone(&self.gateway);
         let submitted = gateway
             .hub
-            .produce(&member.caller, Purpose::Post, record, None);
+            .produce(&member.caller, Purpose::POST, record, None);
         self.doing.push(
             async move {
                 let outcome = match submitted.await {
@@ -402,7 +402,7 @@ async fn check_all(
         if !checked.contains(&event.key) {
             gateway
                 .hub
-                .enter(&event.key, caller, Purpose::Post, None)
+                .enter(&event.key, caller, Purpose::POST, None)
                 .await?;
             checked.push(event.key.clone());
         }

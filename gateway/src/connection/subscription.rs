@@ -138,7 +138,7 @@ pub(super) async fn begin(
     };
     let entered = gateway
         .hub
-        .enter(key, caller, Purpose::Read, history)
+        .enter(key, caller, Purpose::READ, history)
         .await?;
     let at = |next, reset| Begin {
         head: entered.head,

@@ -90,7 +90,7 @@ pub(super) async fn post(
     signed_in.user.pace([event.id.as_str()])?;
     let record = Record::of(&event, &gateway.origin);
     let carried = gateway
-        .carry_out(&signed_in.caller, Purpose::Post, record)
+        .carry_out(&signed_in.caller, Purpose::POST, record)
         .await?;
     let (status, seq, place) = match carried {
         Carried::Out(echo, place) => (StatusCode::CREATED, Some(echo.seq.0), place),
@@ -129,7 +129,7 @@ pub(super) async fn page(
     let key = room.key();
     let entered = gateway
         .hub
-        .enter(&key, &signed_in.caller, Purpose::Read, None)
+        .enter(&key, &signed_in.caller, Purpose::READ, None)
         .await?;
     let search = Search {
         gateway: &gateway,

@@ -181,7 +181,7 @@ pub(super) async fn list(
     for room in signed_in.user.noted_rooms() {
         let entered = gateway
             .hub
-            .enter(&(&room).into(), &signed_in.caller, Purpose::Find, None)
+            .enter(&(&room).into(), &signed_in.caller, Purpose::FIND, None)
             .await;
         rooms.insert(room, entered.ok().and_then(|entered| entered.member));
     }
@@ -246,7 +246,7 @@ pub(super) async fn members(
 ) -> Answer {
     gateway
         .hub
-        .enter(&room.key(), &signed_in.caller, Purpose::Read, None)
+        .enter(&room.key(), &signed_in.caller, Purpose::READ, None)
         .await?;
     let after = page.after.as_deref().map(UserId::parse).transpose();
     let after = after.map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
@@ -297,7 +297,7 @@ pub(super) async fn members(
 async fn enter(gateway: &Gateway, signed_in: &SignedIn, key: &RoomKey) -> Result<Entered, Refusal> {
     gateway
         .hub
-        .enter(key, &signed_in.caller, Purpose::Find, None)
+        .enter(key, &signed_in.caller, Purpose::FIND, None)
         .await
 }
 

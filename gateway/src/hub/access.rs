@@ -1,10 +1,11 @@
-//! Who may do what in a room: one decision for STOMP and REST.
+//! May a caller do what they ask for: the room's standing put to [`permission`]'s table.
 
 use roomlog_core::{
     code::{Code, Refusal},
-    event::{Event, Role, RoomKind},
+    event::Event,
     ids::{Seq, UserId},
-    room_state::{MemberState, Membership, RoomMeta},
+    permission::{self, Action, Scene, action_of},
+    room_state::Membership,
     standing::Standing,
 };
 
@@ -16,19 +17,23 @@ pub(crate) struct Caller {
     pub(crate) is_admin: bool,
 }
 
-/// What somebody wants to do in a room.
+/// What somebody wants of a room.
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
-    /// See that it exists, and its settings.
-    Find,
-    /// See its events.
-    Read,
-    /// Say something.
-    Post,
+    /// Do something in it.
+    May(Action),
     /// Make it.
     Create,
-    /// Change somebody's membership.
+    /// Change it, or somebody's membership.
     Change(Box<Event>),
+}
+
+// === impl Purpose ===
+
+impl Purpose {
+    pub(crate) const FIND: Self = Self::May(Action::Find);
+    pub(crate) const READ: Self = Self::May(Action::Read);
+    pub(crate) const POST: Self = Self::May(Action::Post);
 }
 
 /// Decides; `next` is the seq the request would get at the earliest.
@@ -38,22 +43,14 @@ pub(crate) fn decide(
     purpose: &Purpose,
     next: Seq,
 ) -> Result<(), Refusal> {
-    let room = standing.room().filter(|room| !room.deleted);
-    if let Purpose::Create = purpose {
-        return match standing.room() {
-            None if next == Seq(1) => Ok(()),
-            _ => Err(Refusal::new(Code::Conflict, "this room id is taken")),
-        };
-    }
-    let room = room.ok_or_else(not_found)?;
-    let row = standing.member(&caller.user).flatten();
     match purpose {
-        Purpose::Create => Ok(()),
-        Purpose::Find => find(room, row, caller),
-        Purpose::Read => member(room, row, caller).map(|_| ()),
-        Purpose::Post => post(room, row, caller),
+        Purpose::May(action) => may(standing, caller, *action),
+        Purpose::Create if standing.room().is_none() && next == Seq(1) => Ok(()),
+        Purpose::Create => Err(Refusal::new(Code::Conflict, "this room id is taken")),
         Purpose::Change(event) => {
-            find(room, row, caller)?;
+            let subject = standing.subject(event);
+            let action = action_of(event, subject.as_ref()).unwrap_or(Action::Read);
+            may(standing, caller, action)?;
             if standing.allows(event, next) {
                 Ok(())
             } else {
@@ -66,184 +63,111 @@ pub(crate) fn decide(
     }
 }
 
-fn not_found() -> Refusal {
-    Refusal::new(Code::NotFound, "there is no such room, or it is private")
-}
-
-fn find(room: &RoomMeta, row: Option<Membership>, caller: &Caller) -> Result<(), Refusal> {
-    match row.map(|row| row.state) {
-        Some(MemberState::Joined | MemberState::Invited) => Ok(()),
-        Some(MemberState::Banned) => {
-            Err(Refusal::new(Code::Banned, "you are banned from this room"))
-        }
-        Some(MemberState::Gone) | None if room.public || caller.is_admin => Ok(()),
-        Some(MemberState::Gone) | None => Err(not_found()),
-    }
-}
-
-/// The row of a member; admins need none.
-fn member(
-    room: &RoomMeta,
-    row: Option<Membership>,
-    caller: &Caller,
-) -> Result<Option<Membership>, Refusal> {
-    if caller.is_admin {
-        return Ok(row);
-    }
-    find(room, row, caller)?;
-    match row {
-        Some(row) if row.is_in() => Ok(Some(row)),
-        _ => Err(Refusal::new(
-            Code::NotAMember,
-            "you are not a member of this room",
-        )),
-    }
-}
-
-fn post(room: &RoomMeta, row: Option<Membership>, caller: &Caller) -> Result<(), Refusal> {
-    let row = member(room, row, caller)?;
-    if caller.is_admin {
-        return Ok(());
-    }
-    let role = row.map_or(Role::Member, |row| row.role);
-    if row.is_some_and(|row| row.muted) {
-        return Err(Refusal::new(Code::Muted, "you are muted in this room"));
-    }
-    let few_post = matches!(room.kind, RoomKind::Channel | RoomKind::Announcement);
-    if (few_post || room.read_only) && role < Role::Moderator {
-        return Err(Refusal::new(
-            Code::ReadOnly,
-            "only moderators and owners post in this room",
-        ));
-    }
-    Ok(())
+fn may(standing: &Standing, caller: &Caller, action: Action) -> Result<(), Refusal> {
+    let member: Option<Membership> = standing.member(&caller.user).flatten();
+    let scene = Scene {
+        room: standing.room(),
+        member: member.as_ref(),
+        is_admin: caller.is_admin,
+    };
+    permission::may(action, scene).map_err(permission::refusal)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use roomlog_core::{
+        event::{Body, MemberChange, MemberEvent, Role, RoomKind, Sender},
+        ids::{MessageId, RoomKey},
+        room_state::{MemberState, RoomMeta},
+    };
+
     use super::*;
 
-    fn room(public: bool) -> RoomMeta {
+    fn room() -> RoomMeta {
         RoomMeta {
             kind: RoomKind::Group,
             name: "r".to_owned(),
-            public,
+            public: true,
             slow_mode_s: 0,
             read_only: false,
             deleted: false,
-            created_by: UserId::parse("owner").unwrap(),
-            members: 1,
+            created_by: user("owner"),
+            members: 2,
             owners: 1,
             changed_seq: Seq(1),
         }
     }
 
-    fn row(state: MemberState) -> Membership {
-        Membership {
-            state,
-            role: Role::Member,
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).unwrap()
+    }
+
+    fn standing(role: Role) -> Standing {
+        let mut standing = Standing::new(Some(room()), Seq(5));
+        let row = Membership {
+            state: MemberState::Joined,
+            role,
             muted: false,
             changed_seq: Seq(2),
-        }
+        };
+        standing.learn(user("alice"), Some(row));
+        standing.learn(user("bob"), None);
+        standing
     }
 
-    fn outcome(room: Option<RoomMeta>, row: Option<Membership>, purpose: &Purpose) -> Option<Code> {
+    fn outcome(standing: &Standing, purpose: &Purpose, next: u64) -> Option<Code> {
         let caller = Caller {
-            user: UserId::parse("alice").unwrap(),
+            user: user("alice"),
             is_admin: false,
         };
-        let mut standing = Standing::new(room, Seq(5));
-        standing.learn(caller.user.clone(), row);
-        decide(&standing, &caller, purpose, Seq(6))
-            .err()
-            .map(|refusal| refusal.code)
+        let decided = decide(standing, &caller, purpose, Seq(next));
+        decided.err().map(|refusal| refusal.code)
     }
 
-    #[test]
-    fn a_stranger_learns_nothing_of_a_private_room() {
-        for purpose in [Purpose::Find, Purpose::Read, Purpose::Post] {
-            assert_eq!(outcome(None, None, &purpose), Some(Code::NotFound));
-            assert_eq!(
-                outcome(Some(room(false)), None, &purpose),
-                Some(Code::NotFound)
-            );
-            let gone = Some(row(MemberState::Gone));
-            assert_eq!(
-                outcome(Some(room(false)), gone, &purpose),
-                Some(Code::NotFound)
-            );
-        }
-    }
-
-    #[test]
-    fn a_public_room_is_found_by_all_and_used_by_members() {
-        assert_eq!(outcome(Some(room(true)), None, &Purpose::Find), None);
-        for purpose in [Purpose::Read, Purpose::Post] {
-            assert_eq!(
-                outcome(Some(room(true)), None, &purpose),
-                Some(Code::NotAMember)
-            );
-            let member = Some(row(MemberState::Joined));
-            assert_eq!(outcome(Some(room(true)), member, &purpose), None);
-        }
-    }
-
-    #[test]
-    fn a_banned_user_may_nothing() {
-        for purpose in [Purpose::Find, Purpose::Read, Purpose::Post] {
-            for public in [true, false] {
-                let banned = Some(row(MemberState::Banned));
-                assert_eq!(
-                    outcome(Some(room(public)), banned, &purpose),
-                    Some(Code::Banned)
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_muted_read_and_do_not_post() {
-        let muted = Some(Membership {
-            muted: true,
-            ..row(MemberState::Joined)
-        });
-        assert_eq!(outcome(Some(room(true)), muted, &Purpose::Read), None);
-        assert_eq!(
-            outcome(Some(room(true)), muted, &Purpose::Post),
-            Some(Code::Muted)
-        );
-    }
-
-    #[test]
-    fn few_post_where_only_few_may() {
-        let member = Some(row(MemberState::Joined));
-        let moderator = Some(Membership {
-            role: Role::Moderator,
-            ..row(MemberState::Joined)
-        });
-        let channel = || RoomMeta {
-            kind: RoomKind::Channel,
-            ..room(true)
-        };
-        let quiet = || RoomMeta {
-            read_only: true,
-            ..room(true)
-        };
-        for room in [channel(), quiet()] {
-            assert_eq!(
-                outcome(Some(room.clone()), member, &Purpose::Post),
-                Some(Code::ReadOnly)
-            );
-            assert_eq!(outcome(Some(room), moderator, &Purpose::Post), None);
-        }
+    fn bob(change: MemberChange) -> Purpose {
+        Purpose::Change(Box::new(Event {
+            key: RoomKey::parse("r").unwrap(),
+            id: MessageId::parse("m").unwrap(),
+            sender: Sender {
+                id: user("alice"),
+                name: "Alice".to_owned(),
+                avatar: None,
+            },
+            body: Body::Member(MemberEvent {
+                user: user("bob"),
+                change,
+            }),
+            headers: Vec::new(),
+        }))
     }
 
     #[test]
     fn a_room_id_is_taken_once() {
+        let taken = outcome(&standing(Role::Member), &Purpose::Create, 6);
+        assert_eq!(taken, Some(Code::Conflict));
+        let free = Standing::new(None, Seq::ZERO);
+        assert_eq!(outcome(&free, &Purpose::Create, 1), None);
+        let used = outcome(&free, &Purpose::Create, 2);
         assert_eq!(
-            outcome(Some(room(true)), None, &Purpose::Create),
-            Some(Code::Conflict)
+            used,
+            Some(Code::Conflict),
+            "only its first event makes a room"
+        );
+    }
+
+    #[test]
+    fn the_table_comes_before_the_state() {
+        let (member, owner) = (standing(Role::Member), standing(Role::Owner));
+        let banned = bob(MemberChange::Banned);
+        assert_eq!(outcome(&member, &banned, 6), Some(Code::Forbidden));
+        assert_eq!(outcome(&owner, &banned, 6), None);
+        let removed = bob(MemberChange::Removed);
+        assert_eq!(outcome(&member, &removed, 6), Some(Code::Forbidden));
+        assert_eq!(
+            outcome(&owner, &removed, 6),
+            Some(Code::Conflict),
+            "they are not in"
         );
     }
 }

@@ -117,7 +117,7 @@ impl Source {
                 _,
             ) => {
                 // Someone who was removed still gets what happened up to that.
-                let may_read = decide(room.standing(), &ask.caller, &Purpose::Read, next).is_ok();
+                let may_read = decide(room.standing(), &ask.caller, &Purpose::READ, next).is_ok();
                 let pulled = room.pull(&subscriber, next, may_read);
                 // A connection that is gone is found by its closed outbox.
                 let _ = reply.send(Ok(pulled));
