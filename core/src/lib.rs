@@ -18,5 +18,6 @@ pub mod resume;
 pub mod room_log;
 pub mod room_state;
 pub mod session;
+pub mod signal;
 pub mod standing;
 pub mod stomp;

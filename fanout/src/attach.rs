@@ -8,7 +8,7 @@ use roomlog_core::{
     interest::GatewayId,
 };
 use roomlog_platform::link::{
-    Identity, RoomInterest, WireError,
+    EncodedSignal, Identity, RoomInterest, WireError,
     proto::{self, from_fanout, from_gateway},
 };
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     directory::Directory,
+    metrics,
     outbox::{Outbox, Sendable},
     owner::Command,
 };
@@ -175,8 +176,14 @@ fn messages(next: Sendable) -> impl Iterator<Item = from_fanout::Kind> {
         events: next.events,
         heads,
     };
+    let signals =
+        (!next.signals.is_empty()).then_some(from_fanout::Kind::Signals(proto::Signals {
+            signals: next.signals,
+        }));
     let forward = (!forward.events.is_empty() || !forward.heads.is_empty()).then_some(forward);
-    owned.chain(forward.map(from_fanout::Kind::Forward))
+    owned
+        .chain(forward.map(from_fanout::Kind::Forward))
+        .chain(signals)
 }
 
 /// Hands a gateway's interest to the owners, until its stream ends. An owner that is busy makes only this gateway wait.
@@ -187,32 +194,60 @@ async fn listen(
     directory: Arc<Directory>,
 ) {
     while let Ok(Some(message)) = inbound.message().await {
-        let Some(from_gateway::Kind::Interest(change)) = message.kind else {
-            continue;
-        };
-        let by_partition = match by_partition(change, &directory) {
-            Ok(by_partition) => by_partition,
-            Err(error) => {
-                tracing::warn!(stream = gateway.0, %error, "a gateway can't be understood");
-                break;
+        match message.kind {
+            Some(from_gateway::Kind::Interest(change)) => {
+                if let Err(error) = take_interest(change, gateway, &outbox, &directory).await {
+                    tracing::warn!(stream = gateway.0, %error, "a gateway can't be understood");
+                    break;
+                }
             }
-        };
-        for (partition, rooms) in by_partition {
-            // Interest in what is not owned is let go: the gateway declares it again where it is owned.
-            if let Some(owner) = directory.owner(partition) {
-                let outbox = Arc::clone(&outbox);
-                let _ = owner
-                    .send(Command::Interest {
-                        gateway,
-                        outbox,
-                        rooms,
-                    })
-                    .await;
-            }
+            Some(from_gateway::Kind::Signals(signals)) => take_signals(signals, &directory),
+            Some(from_gateway::Kind::Hello(_)) | None => {}
         }
     }
     tracing::info!(stream = gateway.0, "gateway detached");
     directory.detach(gateway);
+}
+
+async fn take_interest(
+    change: proto::InterestChange,
+    gateway: GatewayId,
+    outbox: &Arc<Outbox>,
+    directory: &Directory,
+) -> Result<(), WireError> {
+    for (partition, rooms) in by_partition(change, directory)? {
+        // Interest in what is not owned is let go: the gateway declares it again where it is owned.
+        if let Some(owner) = directory.owner(partition) {
+            let outbox = Arc::clone(outbox);
+            let _ = owner
+                .send(Command::Interest {
+                    gateway,
+                    outbox,
+                    rooms,
+                })
+                .await;
+        }
+    }
+    Ok(())
+}
+
+/// Hands signals to the owners of their rooms. Nobody waits for one: it is lost where an owner is busy, is not here or
+/// does not understand it.
+fn take_signals(signals: proto::Signals, directory: &Directory) {
+    let mut split = BTreeMap::<u32, Vec<EncodedSignal>>::new();
+    for record in signals.signals {
+        if let Ok(signal) = EncodedSignal::decode(record) {
+            let partition = directory.partition_of(&signal.signal.key);
+            split.entry(partition).or_default().push(signal);
+        }
+    }
+    for (partition, signals) in split {
+        let count = signals.len();
+        let owner = directory.owner(partition);
+        if owner.is_some_and(|owner| owner.try_send(Command::Signals(signals)).is_err()) {
+            metrics::signals_lost(count);
+        }
+    }
 }
 
 fn by_partition(

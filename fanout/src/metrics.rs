@@ -18,6 +18,7 @@ const POSITION: &str = "roomlog_fanout_position";
 const CACHE_WRITES: &str = "roomlog_fanout_cache_writes_total";
 const TAIL_DROPPED: &str = "roomlog_fanout_tail_dropped_events_total";
 const MISMATCHES: &str = "roomlog_fanout_snapshot_mismatches_total";
+const SIGNALS_LOST: &str = "roomlog_fanout_signals_lost_total";
 const DEAD_LETTERS: &str = "roomlog_fanout_dead_letters_total";
 
 /// What a record turned out to be, as a label.
@@ -95,6 +96,11 @@ pub(crate) fn describe() {
         "Snapshots in Redis whose heads did not add up and were replaced."
     );
     describe_counter!(
+        SIGNALS_LOST,
+        Unit::Count,
+        "Signals dropped, as too many waited for an owner or a gateway."
+    );
+    describe_counter!(
         DEAD_LETTERS,
         Unit::Count,
         "Records that could not be decoded, sent to the dead-letter topic."
@@ -162,4 +168,8 @@ pub(crate) fn snapshot_mismatch() {
 
 pub(crate) fn dead_letter() {
     counter!(DEAD_LETTERS).increment(1);
+}
+
+pub(crate) fn signals_lost(count: usize) {
+    counter!(SIGNALS_LOST).increment(count as u64);
 }

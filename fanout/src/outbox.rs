@@ -9,8 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use roomlog_core::ids::{Count, RoomKey, Seq};
-use roomlog_platform::link::{EncodedEvent, RoomHead};
+use roomlog_core::{
+    ids::{Count, RoomKey, Seq},
+    signal::{Latest, Subject},
+};
+use roomlog_platform::link::{EncodedEvent, EncodedSignal, RoomHead};
 use tokio::sync::Notify;
 
 use crate::metrics;
@@ -26,6 +29,12 @@ const FORWARD_BYTES_MAX: usize = 1 << 20;
 
 /// Heads in one message: about 500 KiB.
 const FORWARD_HEADS_MAX: usize = 10_000;
+
+/// Signals that may wait for one gateway, one per subject: some 2 MiB. Full: a signal is lost.
+const SIGNALS_MAX: usize = 16_384;
+
+/// Signals in one message: some 100 KiB.
+const SIGNALS_AT_ONCE: usize = 1_024;
 
 /// The queue of one gateway's stream, filled by owners and emptied by the stream.
 pub(crate) struct Outbox {
@@ -43,6 +52,8 @@ pub(crate) struct Sendable {
     pub(crate) events: Vec<Bytes>,
     /// Heads that hold after those events.
     pub(crate) heads: Vec<RoomHead>,
+    /// Encoded signals, only when no event waits.
+    pub(crate) signals: Vec<Bytes>,
 }
 
 /// The queue itself.
@@ -55,6 +66,7 @@ struct Queue {
     bytes_max: usize,
     /// The highest head of each room, where one is to be sent.
     heads: HashMap<RoomKey, (Seq, Count)>,
+    signals: Latest<Subject, Bytes>,
     /// Whether something was added since the stream was last woken.
     unannounced: bool,
     closed: bool,
@@ -89,6 +101,13 @@ impl Outbox {
     /// Adds a head. Call [`Self::wake`] after the last of a batch.
     pub(crate) fn push_head(&self, key: &RoomKey, seq: Seq, count: Count) {
         self.lock().push_head(key, seq, count);
+    }
+
+    /// Adds a signal, unless too many wait. Call [`Self::wake`] after the last of a batch.
+    pub(crate) fn push_signal(&self, signal: &EncodedSignal) {
+        if !self.lock().push_signal(signal) {
+            metrics::signals_lost(1);
+        }
     }
 
     /// States what this instance owns.
@@ -145,6 +164,7 @@ impl Queue {
             bytes: 0,
             bytes_max,
             heads: HashMap::new(),
+            signals: Latest::bounded(SIGNALS_MAX),
             unannounced: false,
             closed: false,
         }
@@ -192,6 +212,16 @@ impl Queue {
         }
     }
 
+    /// `false` if it was lost.
+    fn push_signal(&mut self, signal: &EncodedSignal) -> bool {
+        if self.closed {
+            return true;
+        }
+        self.unannounced = true;
+        self.signals
+            .push(signal.signal.subject(), signal.record.clone())
+    }
+
     /// Takes one message's worth. Heads wait for the events before them, so that no head runs ahead of an event that
     /// is on its way.
     fn take(&mut self) -> Option<Sendable> {
@@ -213,6 +243,7 @@ impl Queue {
                 .into_iter()
                 .filter_map(|key| self.take_head(key))
                 .collect();
+            sendable.signals = self.signals.take(SIGNALS_AT_ONCE);
         }
         (sendable != Sendable::default()).then_some(sendable)
     }
@@ -242,6 +273,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
+    use roomlog_core::{
+        ids::UserId,
+        signal::{Signal, Stamp, Stamped},
+    };
 
     use super::*;
 
@@ -301,6 +336,33 @@ mod tests {
         assert_eq!(queue.take().unwrap().owned, [vec![1], vec![1, 2, 3]]);
         queue.set_owned([].into());
         assert_eq!(queue.take().unwrap().owned, [Vec::<u32>::new()]);
+    }
+
+    #[test]
+    fn signals_come_after_events_and_are_the_latest() {
+        let mut queue = Queue::bounded(4 << 20);
+        let typing = |counter| {
+            EncodedSignal::encode(Stamped {
+                key: RoomKey::parse("room").unwrap(),
+                stamp: Stamp { source: 1, counter },
+                signal: Signal::Typing {
+                    user: UserId::parse("alice").unwrap(),
+                    on: true,
+                },
+            })
+        };
+        queue.push_signal(&typing(1));
+        let large = EncodedEvent {
+            record: vec![0; FORWARD_BYTES_MAX].into(),
+            ..event(1, 1)
+        };
+        for _ in 0..2 {
+            queue.push_event(&large);
+        }
+        assert!(queue.push_signal(&typing(2)));
+        assert_eq!(queue.take().unwrap().signals, Vec::<Bytes>::new());
+        assert_eq!(queue.take().unwrap().signals, [typing(2).record]);
+        assert_eq!(queue.take(), None);
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use roomlog_core::{
 use roomlog_platform::{
     dynamo::Store,
     kafka::{Producer, ReadError, Reader},
-    link::{RoomHead, RoomInterest},
+    link::{EncodedSignal, RoomHead, RoomInterest},
     redis::Cache,
 };
 use thiserror::Error;
@@ -40,6 +40,8 @@ pub(crate) enum Command {
         /// What it wants.
         rooms: Vec<RoomInterest>,
     },
+    /// What is live in rooms of this partition.
+    Signals(Vec<EncodedSignal>),
     /// Recent events of a room from memory.
     Events {
         /// The room.

@@ -1,6 +1,7 @@
 //! One client's connection: a task that reads, lets the session decide, carries out what it asks for, and writes.
 
 mod following;
+mod listening;
 mod requests;
 mod subscription;
 mod wire;
@@ -22,11 +23,13 @@ use roomlog_core::{
     ids::{MessageId, RoomKey},
     resend::Resends,
     session::{Action, Done, RequestId, Session, SubIndex},
+    signal::TypingPace,
     stomp::Version,
 };
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use self::{
+    listening::Listening,
     subscription::{Batch, Begin, Subscription},
     wire::{Input, Wire},
 };
@@ -75,6 +78,9 @@ pub(crate) struct Connection {
     /// Set once signed in.
     member: Option<Member>,
     subscriptions: HashMap<SubIndex, Subscription>,
+    /// Subscriptions to signals.
+    listening: HashMap<SubIndex, Listening>,
+    typing: TypingPace,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
     /// What waits for a COMMIT's checks, so that nothing overtakes it.
     deferred: VecDeque<Action>,
@@ -105,6 +111,10 @@ enum Outcome {
     Completed(RequestId, Result<Done, Refusal>),
     Begun(SubIndex, RequestId, Result<Begin, Refusal>),
     Pulled(SubIndex, Result<Batch, Refusal>),
+    /// A subscription to signals may begin, or not.
+    Granted(SubIndex, RequestId, Result<(), Refusal>),
+    /// A subscription to signals has begun, or not.
+    Listens(SubIndex, Result<(), Refusal>),
     Produced {
         request: RequestId,
         key: RoomKey,
@@ -146,6 +156,8 @@ impl Connection {
             outbox: Arc::default(),
             member: None,
             subscriptions: HashMap::new(),
+            listening: HashMap::new(),
+            typing: TypingPace::default(),
             doing: FuturesUnordered::new(),
             deferred: VecDeque::new(),
             is_committing: false,
@@ -237,6 +249,7 @@ impl Connection {
             )),
             Event::Taken(Taken::Deliveries, deliveries) => self.deliver(deliveries, now_ms),
             Event::Taken(Taken::Overflow, _) => self.fall_behind(now_ms),
+            Event::Taken(Taken::Lapse, _) => self.begin_anew(),
             Event::Written => self.stalled_ms = None,
             Event::Outcome(outcome) => self.conclude(outcome, now_ms),
             Event::Timer => self.on_timer(now_ms),
@@ -321,11 +334,12 @@ impl Connection {
     /// Says goodbye and sees through what was begun.
     async fn leave(mut self, is_gone: bool) {
         self.outbox.close();
-        for (index, subscription) in self.subscriptions.drain() {
-            self.gateway
-                .hub
-                .leave(subscription.key, self.id, index, subscription.envelope)
-                .await;
+        let events = self.subscriptions.drain();
+        let events = events.map(|(index, it)| (index, it.key, it.envelope));
+        let signals = self.listening.drain();
+        let signals = signals.map(|(index, it)| (index, it.key, it.envelope));
+        for (index, key, envelope) in events.chain(signals) {
+            self.gateway.hub.leave(key, self.id, index, envelope).await;
         }
         // The user's next connection does not have to wait for this one's aftermath.
         self.member = None;

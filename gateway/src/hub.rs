@@ -11,6 +11,7 @@ mod room;
 mod serving;
 mod shard;
 mod shown;
+mod signals;
 
 use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
 
@@ -20,6 +21,7 @@ use roomlog_core::{
     ids::{Count, RoomKey, Seq},
     room_state::{Membership, RoomMeta},
     session::SubIndex,
+    signal::{Signal, Stamped},
     stomp::Envelope,
 };
 use roomlog_platform::{
@@ -39,15 +41,18 @@ pub(crate) use self::{
     serving::unsent,
     shown::{Decoded, Shown, reset_frame, text},
 };
-use crate::publish::Record;
+use crate::{metrics, publish::Record};
 
 /// Commands that wait for one shard. When full, those who send them wait, which slows the clients that cause them.
 const COMMANDS_MAX: usize = 4_096;
+/// Signals that wait for one shard. When full, further ones are lost: events never wait for them.
+const SIGNALS_MAX: usize = 4_096;
 
 /// The way to the shards; a clone leads to the same ones.
 #[derive(Clone)]
 pub(crate) struct Hub {
     shards: Arc<[mpsc::Sender<Command>]>,
+    signals: Arc<[mpsc::Sender<Stamped>]>,
 }
 
 /// What a shard is asked to do.
@@ -102,6 +107,13 @@ pub(crate) enum Action {
         echo: Option<oneshot::Sender<Echo>>,
         reply: Reply<Acknowledgement>,
     },
+    /// Hear what is live there: a snapshot and then changes, all through the outbox.
+    Listen {
+        subscriber: Subscriber,
+        reply: Reply<()>,
+    },
+    /// Send a signal.
+    Signal { signal: Signal, reply: Reply<()> },
     /// Say what the count is at a seq.
     Count { seq: Seq, reply: Reply<CountAt> },
 }
@@ -143,11 +155,15 @@ impl Hub {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = (0..cores).map(|_| {
             let (commands, received) = mpsc::channel(COMMANDS_MAX);
-            shutdown.spawn(shard::Shard::new(source.clone()).run(received, shutdown.clone()));
-            commands
+            let (signals, heard) = mpsc::channel(SIGNALS_MAX);
+            let shard = shard::Shard::new(source.clone());
+            shutdown.spawn(shard.run(received, heard, shutdown.clone()));
+            (commands, signals)
         });
+        let (shards, signals): (Vec<_>, Vec<_>) = shards.unzip();
         let hub = Self {
-            shards: shards.collect(),
+            shards: shards.into(),
+            signals: signals.into(),
         };
         let (linked, is_linked) = watch::channel(false);
         shutdown.spawn(hub.clone().route(links, linked, shutdown.clone()));
@@ -214,6 +230,38 @@ impl Hub {
             submitted?;
             answer.await.map_err(|_| going_away())?
         }
+    }
+
+    /// Makes somebody a listener to a room's signals, beginning with a snapshot; one that was already begins anew.
+    pub(crate) async fn listen(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        subscriber: Subscriber,
+    ) -> Result<(), Refusal> {
+        self.ask(key, caller, Purpose::READ, |reply| Action::Listen {
+            subscriber,
+            reply,
+        })
+        .await
+    }
+
+    /// Sends a signal to everyone who listens to the room, if the caller may. It may be lost on its way.
+    pub(crate) async fn signal(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        signal: Signal,
+    ) -> Result<(), Refusal> {
+        let purpose = match &signal {
+            Signal::Typing { .. } => Purpose::POST,
+            Signal::Read { .. } => Purpose::READ,
+        };
+        self.ask(key, caller, purpose, |reply| Action::Signal {
+            signal,
+            reply,
+        })
+        .await
     }
 
     /// The count at a seq, if the caller may read the room.
@@ -313,6 +361,15 @@ impl Hub {
                     };
                     self.tell_gained(link, gained.into(), partition_count).await;
                 }
+                Some(LinkEvent::Signals { signals }) => {
+                    for signal in signals {
+                        let shard = self.index_of(&signal.key);
+                        if self.signals[shard].try_send(signal).is_err() {
+                            metrics::signal_lost();
+                        }
+                    }
+                    continue;
+                }
                 Some(LinkEvent::Forward { events, heads, .. }) => {
                     self.forward(events, heads).await;
                     continue;
@@ -370,6 +427,9 @@ impl Ask {
             Action::Enter { reply, .. } => drop(reply.send(Err(refusal))),
             Action::Pull { reply, .. } => drop(reply.send(Err(refusal))),
             Action::Produce { reply, .. } => drop(reply.send(Err(refusal))),
+            Action::Listen { reply, .. } | Action::Signal { reply, .. } => {
+                drop(reply.send(Err(refusal)))
+            }
             Action::Count { reply, .. } => drop(reply.send(Err(refusal))),
         }
     }

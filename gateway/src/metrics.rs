@@ -16,6 +16,7 @@ const HOLES: &str = "roomlog_gateway_holes_total";
 const REPEATS: &str = "roomlog_gateway_repeats_dropped_total";
 const CONFLICTS: &str = "roomlog_gateway_numbering_conflicts_total";
 const OVERFLOWS: &str = "roomlog_gateway_outbox_overflows_total";
+const SIGNALS_LOST: &str = "roomlog_gateway_signals_lost_total";
 const REFUSALS: &str = "roomlog_gateway_refusals_total";
 
 /// Declares every figure to the recorder that is installed.
@@ -111,4 +112,8 @@ pub(crate) fn overflow() {
 
 pub(crate) fn refusal(code: Code) {
     counter!(REFUSALS, "code" => code.as_str()).increment(1);
+}
+
+pub(crate) fn signal_lost() {
+    counter!(SIGNALS_LOST).increment(1);
 }

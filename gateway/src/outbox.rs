@@ -17,6 +17,10 @@ use roomlog_core::{ids::Seq, session::SubIndex};
 /// it is dropped and replayed by seq.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of signals that may wait for one client, beside the events. A single larger one passes when nothing else waits.
+/// When full, all of it is dropped and the client's subscriptions to signals begin anew.
+const SIGNALS_BYTES_MAX: usize = 32 << 10;
+
 /// A queue's memory is given back when it grew beyond this many entries.
 const SPARE_ENTRIES_MAX: usize = 64;
 
@@ -25,7 +29,7 @@ const SPARE_ENTRIES_MAX: usize = 64;
 pub(crate) struct Delivery {
     /// Whose it is.
     pub(crate) index: SubIndex,
-    /// Its place, by which the connection sees that nothing is missing.
+    /// Its place, by which the connection sees that nothing is missing; the MESSAGE's rank for a signal.
     pub(crate) seq: Seq,
     /// The whole frame, shared with all who get the same bytes.
     pub(crate) frame: Utf8Bytes,
@@ -38,6 +42,8 @@ pub(crate) enum Taken {
     Deliveries,
     /// Everything was dropped: each subscription goes on from the last seq it wrote.
     Overflow,
+    /// Signals were dropped: the subscriptions to signals begin anew.
+    Lapse,
 }
 
 /// The queue between the hub and one connection.
@@ -51,6 +57,10 @@ pub(crate) struct Outbox {
 struct Queue {
     deliveries: VecDeque<Delivery>,
     bytes: usize,
+    signals: VecDeque<Delivery>,
+    signals_bytes: usize,
+    /// Signals were dropped; none are taken until the connection has noticed.
+    has_lapsed: bool,
     state: State,
 }
 
@@ -91,7 +101,28 @@ impl Outbox {
         fits
     }
 
-    /// Moves what waits to `into`; pending while nothing does.
+    /// Queues a signal, or drops all of them where it does not fit. Never waits. `false` once it takes none: the
+    /// subscription is over until the connection begins it anew.
+    pub(crate) fn push_signal(&self, delivery: Delivery) -> bool {
+        let mut queue = self.lock();
+        if queue.has_lapsed || queue.state == State::Closed {
+            return false;
+        }
+        let bytes = queue.signals_bytes + delivery.frame.len();
+        let fits = bytes <= SIGNALS_BYTES_MAX || queue.signals.is_empty();
+        if fits {
+            queue.signals_bytes = bytes;
+            queue.signals.push_back(delivery);
+        } else {
+            queue.drop_signals();
+            queue.has_lapsed = true;
+        }
+        drop(queue);
+        self.waker.wake();
+        fits
+    }
+
+    /// Moves what waits to `into`, signals after events; pending while nothing does.
     pub(crate) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -103,18 +134,25 @@ impl Outbox {
             queue.state = State::Open;
             return Poll::Ready(Taken::Overflow);
         }
-        if queue.deliveries.is_empty() {
-            return Poll::Pending;
+        if queue.deliveries.is_empty() && queue.signals.is_empty() {
+            return match std::mem::take(&mut queue.has_lapsed) {
+                true => Poll::Ready(Taken::Lapse),
+                false => Poll::Pending,
+            };
         }
         queue.bytes = 0;
         into.append(&mut queue.deliveries);
+        into.append(&mut queue.signals);
+        queue.drop_signals();
         queue.deliveries.shrink_to(SPARE_ENTRIES_MAX);
         Poll::Ready(Taken::Deliveries)
     }
 
     /// Drops what waits and takes nothing more.
     pub(crate) fn close(&self) {
-        self.lock().empty(State::Closed);
+        let mut queue = self.lock();
+        queue.empty(State::Closed);
+        queue.drop_signals();
     }
 
     /// Whether the connection is gone.
@@ -134,6 +172,11 @@ impl Queue {
         self.deliveries = VecDeque::new();
         self.bytes = 0;
         self.state = state;
+    }
+
+    fn drop_signals(&mut self) {
+        self.signals = VecDeque::new();
+        self.signals_bytes = 0;
     }
 }
 
@@ -184,6 +227,22 @@ mod tests {
         assert_eq!(take(&outbox), Poll::Pending);
         assert!(outbox.push(delivery(7, 1)));
         assert_eq!(take(&outbox), Poll::Ready((Taken::Deliveries, vec![7])));
+    }
+
+    #[test]
+    fn signals_come_after_events_and_lapse_by_themselves() {
+        let outbox = Outbox::default();
+        assert!(outbox.push_signal(delivery(1, SIGNALS_BYTES_MAX)));
+        assert!(outbox.push(delivery(7, 1)));
+        assert_eq!(take(&outbox), Poll::Ready((Taken::Deliveries, vec![7, 1])));
+        assert!(outbox.push_signal(delivery(2, SIGNALS_BYTES_MAX)));
+        assert!(!outbox.push_signal(delivery(3, 1)));
+        assert!(!outbox.push_signal(delivery(4, 1)));
+        assert!(outbox.push(delivery(8, 1)));
+        assert_eq!(take(&outbox), Poll::Ready((Taken::Deliveries, vec![8])));
+        assert_eq!(take(&outbox), Poll::Ready((Taken::Lapse, vec![])));
+        assert_eq!(take(&outbox), Poll::Pending);
+        assert!(outbox.push_signal(delivery(5, 1)));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 
 mod client;
 mod connection;
+mod pending;
 mod registry;
 pub mod server;
+mod signals;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -14,11 +16,15 @@ mod wire;
 
 use std::sync::Arc;
 
-use roomlog_core::ids::{Count, RoomKey, Seq};
+use roomlog_core::{
+    ids::{Count, RoomKey, Seq},
+    signal::Stamped,
+};
 use thiserror::Error;
 
 pub use client::Links;
 pub use roomlog_core::interest::Level;
+pub use signals::EncodedSignal;
 pub use targets::{TargetError, Targets};
 pub use wire::{EncodedEvent, WireError};
 
@@ -56,6 +62,8 @@ pub struct RoomInterest {
     /// The last seq it has, if it has any knowledge of the room. What came after is sent at once where the owner
     /// still holds it in memory, the head otherwise.
     pub seq: Option<Seq>,
+    /// Whether it wants the room's signals too.
+    pub signals: bool,
 }
 
 /// What a fanout says of itself.
@@ -103,6 +111,11 @@ pub enum LinkEvent {
         events: Vec<crate::stored_event::StoredEvent>,
         /// Heads; a head beyond what was received tells of events that were not sent.
         heads: Vec<RoomHead>,
+    },
+    /// What is live in rooms whose signals were asked for.
+    Signals {
+        /// Each comes once per owner of its room.
+        signals: Vec<Stamped>,
     },
 }
 

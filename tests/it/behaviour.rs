@@ -5,6 +5,7 @@ mod limits;
 mod refusal;
 mod rest;
 mod send;
+mod signals;
 mod subscribe;
 mod tools;
 mod transaction;

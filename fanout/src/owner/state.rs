@@ -17,7 +17,7 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     kafka::LogRecord,
-    link::{EncodedEvent, RoomHead, RoomInterest},
+    link::{EncodedEvent, EncodedSignal, RoomHead, RoomInterest},
     stored_event::StoredEvent,
 };
 use tokio::sync::oneshot;
@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) fresh: FreshQuestions<Question>,
     memory: Memory,
     interest: InterestTable,
+    /// The gateways that want a room's signals are live in it.
+    listeners: InterestTable,
     gateways: HashMap<GatewayId, Arc<Outbox>>,
     /// Rooms with an event since the last tick.
     busy: HashSet<RoomKey>,
@@ -85,6 +87,7 @@ impl State {
             memory: Memory::shared_by(log.spec().partition_count),
             log,
             interest: InterestTable::new(),
+            listeners: InterestTable::new(),
             gateways: HashMap::new(),
             busy: HashSet::new(),
             quiet: HashSet::new(),
@@ -238,6 +241,12 @@ impl State {
     ) {
         for room in rooms {
             self.interest.set(gateway, &room.key, room.level);
+            let listens = if room.signals {
+                Level::Live
+            } else {
+                Level::None
+            };
+            self.listeners.set(gateway, &room.key, listens);
             match (room.level, self.head(&room.key)) {
                 (Level::None, _) => {}
                 (_, None) => self.loads.want(&room.key),
@@ -246,6 +255,16 @@ impl State {
             }
         }
         self.gateways.insert(gateway, outbox);
+    }
+
+    /// Passes signals on to the gateways that want them.
+    pub(super) fn pass_on(&self, signals: &[EncodedSignal]) {
+        for signal in signals {
+            let listeners = self.listeners.live(&signal.signal.key);
+            for outbox in listeners.filter_map(|gateway| self.gateways.get(&gateway)) {
+                outbox.push_signal(signal);
+            }
+        }
     }
 
     /// Sends the events after what a gateway has; `false` if they are too many or not all here.
@@ -316,6 +335,7 @@ impl State {
         for gateway in gone {
             self.gateways.remove(&gateway);
             self.interest.remove_gateway(gateway);
+            self.listeners.remove_gateway(gateway);
         }
         let busy = std::mem::take(&mut self.busy);
         let quiet = std::mem::replace(&mut self.quiet, busy);

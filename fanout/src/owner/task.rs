@@ -293,6 +293,7 @@ impl Owner {
                 outbox,
                 rooms,
             } => self.state.set_interest(gateway, outbox, rooms),
+            Command::Signals(signals) => self.state.pass_on(&signals),
             // Who asked may have gone, and then nobody needs the answer.
             Command::Events { key, range, reply } => {
                 drop(reply.send(self.state.events(&key, range)))

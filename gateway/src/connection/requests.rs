@@ -72,6 +72,10 @@ impl Connection {
             Outcome::Completed(request, outcome) => self.complete(request, outcome, now_ms),
             Outcome::Begun(index, request, begun) => self.begun(index, request, begun, now_ms),
             Outcome::Pulled(index, batch) => self.pulled(index, batch, now_ms),
+            Outcome::Granted(index, request, granted) => {
+                self.granted(index, request, granted, now_ms)
+            }
+            Outcome::Listens(index, listens) => self.listens(index, listens),
             Outcome::Produced {
                 request,
                 key,
@@ -99,7 +103,7 @@ impl Connection {
 
     /// Completes a request that needs nothing from outside. By way of the event loop, since the session is not to be
     /// called while its actions are carried out.
-    fn finish(&mut self, request: RequestId, outcome: Result<Done, Refusal>) {
+    pub(super) fn finish(&mut self, request: RequestId, outcome: Result<Done, Refusal>) {
         self.doing
             .push(std::future::ready(Outcome::Completed(request, outcome)).boxed());
     }
@@ -186,6 +190,9 @@ impl Connection {
                     Ok(seq) => self.mark_read(request, (&publish.room).into(), seq),
                     Err(refusal) => self.finish(request, Err(refusal)),
                 };
+            }
+            Verb::Typing | Verb::Focus | Verb::Unfocus => {
+                return self.signal(publish, clock::monotonic_ms());
             }
             _ => Err(Refusal::new(
                 Code::BadDestination,
@@ -320,6 +327,10 @@ impl Connection {
     }
 
     fn subscribe(&mut self, subscribe: Subscribe) {
+        if let Topic::Signals(room) = &subscribe.topic {
+            let key = RoomKey::from(room);
+            return self.listen(subscribe, key);
+        }
         let Subscribe {
             request,
             index,
@@ -350,14 +361,17 @@ impl Connection {
 
     /// From here on nothing is written for this subscription, whatever is still under way.
     fn unsubscribe(&mut self, request: RequestId, index: SubIndex) {
-        let Some(subscription) = self.subscriptions.remove(&index) else {
+        let events = self.subscriptions.remove(&index);
+        let events = events.map(|it| (it.key, it.envelope));
+        let signals = self.listening.remove(&index);
+        let signals = signals.map(|it| (it.key, it.envelope));
+        let Some((key, envelope)) = events.or(signals) else {
             return self.finish(request, Ok(Done::Plain));
         };
         self.catches_up(index);
         let (gateway, connection) = (Arc::clone(&self.gateway), self.id);
         self.doing.push(
             async move {
-                let Subscription { key, envelope, .. } = subscription;
                 gateway.hub.leave(key, connection, index, envelope).await;
                 Outcome::Completed(request, Ok(Done::Plain))
             }
@@ -413,6 +427,6 @@ async fn check_all(
         .collect())
 }
 
-fn not_signed_in() -> Refusal {
+pub(super) fn not_signed_in() -> Refusal {
     Refusal::new(Code::Unauthenticated, "not signed in")
 }

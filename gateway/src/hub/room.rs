@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use super::{
     audience::{Audience, ConnectionId, Subscriber},
     shown::{Decoded, Shown},
+    signals::Signals,
 };
 use crate::{metrics, trace::Traces};
 
@@ -77,6 +78,7 @@ pub(crate) struct Room {
     recent: VecDeque<Arc<Shown>>,
     recent_bytes: usize,
     audience: Audience,
+    pub(super) signals: Signals,
     standing: Standing,
     echoes: HashMap<(String, String), Vec<oneshot::Sender<Echo>>>,
     /// Whether events or rows are being fetched.
@@ -108,6 +110,7 @@ impl Room {
             recent: VecDeque::new(),
             recent_bytes: 0,
             audience: Audience::default(),
+            signals: Signals::default(),
             standing,
             echoes: HashMap::new(),
             is_filling: false,
@@ -146,11 +149,13 @@ impl Room {
     pub(crate) fn sweep(&mut self, since_ms: u64) -> bool {
         self.standing.trim();
         self.audience.forget_the_gone();
+        self.signals.forget_the_gone();
         self.echoes.retain(|_, echoes| {
             echoes.retain(|echo| !echo.is_closed());
             !echoes.is_empty()
         });
-        self.audience.is_empty() && self.echoes.is_empty() && self.used_ms < since_ms
+        let is_watched = !self.audience.is_empty() || !self.signals.is_empty();
+        !is_watched && self.echoes.is_empty() && self.used_ms < since_ms
     }
 
     /// Takes an event, wherever it comes from.
@@ -239,6 +244,7 @@ impl Room {
     /// Ends a subscription; nothing more is put into its outbox.
     pub(crate) fn leave(&mut self, connection: ConnectionId, index: SubIndex, envelope: &Envelope) {
         self.audience.dismiss(connection, index, envelope);
+        self.signals.dismiss(connection, index, envelope);
     }
 
     /// Where the last `messages` messages begin, as far as memory reaches.
@@ -365,10 +371,12 @@ impl Room {
                 let row = self.standing.member(&member.user).flatten();
                 if row.is_some_and(|row| !row.is_in()) {
                     self.audience.dismiss_user(&member.user);
+                    self.signals.dismiss_user(&member.user);
                 }
             }
             Body::Room(_) if self.standing.room().is_some_and(|room| room.deleted) => {
-                self.audience.clear()
+                self.audience.clear();
+                self.signals.clear();
             }
             _ => {}
         }

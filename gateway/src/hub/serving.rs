@@ -147,6 +147,18 @@ impl Source {
                 };
                 let _ = reply.send(Ok(entered));
             }
+            (Action::Listen { subscriber, reply }, Ok(())) => {
+                let key = room.key().clone();
+                room.signals.enlist(&key, subscriber);
+                if !std::mem::replace(&mut room.signals.is_declared, true) {
+                    self.declare(room, Level::Live);
+                }
+                let _ = reply.send(Ok(()));
+            }
+            (Action::Signal { signal, reply }, Ok(())) => {
+                self.links.signal(room.key(), signal);
+                let _ = reply.send(Ok(()));
+            }
             (Action::Count { seq, reply }, Ok(())) => {
                 let seq: Seq = seq.min(room.head());
                 let _ = reply.send(Ok(CountAt {

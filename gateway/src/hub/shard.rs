@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{RoomKey, UserId},
     interest::Level,
     partition::partition_of,
     room_state::Membership,
+    signal::Stamped,
 };
 use roomlog_platform::{
     link::{LinkId, RoomHead, RoomInterest},
@@ -38,6 +39,10 @@ const WAITING_MAX: usize = 4_096;
 const LINGER_MS: u64 = 30_000;
 /// How often rooms that are no longer needed are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often read positions are shown and typing is looked at that ended by itself.
+const SIGNALS_INTERVAL: Duration = Duration::from_millis(250);
+/// Signals taken at once before events get their turn.
+const SIGNALS_AT_ONCE: usize = 32;
 /// Commands taken at once before fetched things and timers get their turn.
 const COMMANDS_AT_ONCE: usize = 64;
 
@@ -45,6 +50,8 @@ pub(super) struct Shard {
     source: Source,
     rooms: HashMap<RoomKey, Slot>,
     fetches: JoinSet<Fetched>,
+    /// Rooms in which signals are to become due.
+    lively: HashSet<RoomKey>,
 }
 
 enum Slot {
@@ -77,6 +84,8 @@ pub(super) enum Fetched {
 enum Event {
     Commands,
     Fetched(Fetched),
+    Signals,
+    SignalsDue,
     Sweep,
     Stop,
 }
@@ -89,10 +98,19 @@ impl Shard {
             source,
             rooms: HashMap::new(),
             fetches: JoinSet::new(),
+            lively: HashSet::new(),
         }
     }
 
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, shutdown: Shutdown) {
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut signals: mpsc::Receiver<Stamped>,
+        shutdown: Shutdown,
+    ) {
+        let mut signals_due = ticks(SIGNALS_INTERVAL);
+        signals_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Vec::with_capacity(SIGNALS_AT_ONCE);
         let mut sweep = ticks(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(COMMANDS_AT_ONCE);
@@ -107,6 +125,8 @@ impl Shard {
                     // Fetches are never aborted while the shard runs, and a panic in one is a fault to be seen.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
+                1.. = signals.recv_many(&mut heard, SIGNALS_AT_ONCE) => Event::Signals,
+                _ = signals_due.tick() => Event::SignalsDue,
                 _ = sweep.tick() => Event::Sweep,
                 () = shutdown.begun() => Event::Stop,
             };
@@ -117,6 +137,8 @@ impl Shard {
                     }
                 }
                 Event::Fetched(fetched) => self.receive(fetched),
+                Event::Signals => heard.drain(..).for_each(|signal| self.hear(signal)),
+                Event::SignalsDue => self.show_due_signals(),
                 Event::Sweep => self.sweep(),
                 Event::Stop => return,
             }
@@ -159,6 +181,21 @@ impl Shard {
             open.room.take(event);
             self.source.fetch_needs(&mut open.room, &mut self.fetches);
         }
+    }
+
+    fn hear(&mut self, signal: Stamped) {
+        if let Some(Slot::Open(open)) = self.rooms.get_mut(&signal.key) {
+            self.lively.insert(signal.key.clone());
+            open.room.signals.take(signal);
+        }
+    }
+
+    fn show_due_signals(&mut self) {
+        let rooms = &mut self.rooms;
+        self.lively.retain(|key| match rooms.get_mut(key) {
+            Some(Slot::Open(open)) => open.room.signals.tick(key),
+            _ => false,
+        });
     }
 
     fn note_head(&mut self, head: &RoomHead) {
@@ -284,8 +321,13 @@ impl Shard {
                 return true;
             };
             let is_over = open.room.sweep(since_ms) && open.waiting.is_empty();
+            let signals = &mut open.room.signals;
+            let heard_in_vain = signals.is_declared && signals.is_empty();
+            signals.is_declared &= !heard_in_vain;
             if is_over {
                 source.declare(&open.room, Level::None);
+            } else if heard_in_vain {
+                source.declare(&open.room, Level::Live);
             }
             !is_over
         });
@@ -298,5 +340,6 @@ pub(super) fn interest(room: &Room, level: Level) -> RoomInterest {
         key: room.key().clone(),
         level,
         seq: Some(room.head()),
+        signals: room.signals.is_declared,
     }
 }

@@ -3,11 +3,14 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use roomlog_core::ids::{RoomKey, Seq};
+use roomlog_core::{
+    ids::{RoomKey, Seq},
+    signal::{Signal, Stamp, Stamped},
+};
 use tokio::sync::mpsc;
 
 use super::{
-    EncodedEvent, LinkError, LinkEvent, LinkId, RoomHead, RoomInterest, Targets,
+    EncodedEvent, EncodedSignal, LinkError, LinkEvent, LinkId, RoomHead, RoomInterest, Targets,
     connection::Connection, proto, registry::Registry,
 };
 use crate::{shutdown::Shutdown, stored_event::StoredEvent};
@@ -29,6 +32,8 @@ const HEAD_DEADLINE: Duration = Duration::from_millis(1_250);
 #[derive(Clone)]
 pub struct Links {
     registry: Arc<Registry>,
+    /// Names this run in its signals.
+    source: u64,
 }
 
 // === impl Links ===
@@ -47,6 +52,7 @@ impl Links {
         let (events, received) = mpsc::channel(LINK_EVENTS_MAX);
         let links = Self {
             registry: Arc::clone(&registry),
+            source: uuid::Uuid::new_v4().as_u64_pair().0,
         };
         shutdown.spawn(find(
             targets,
@@ -61,8 +67,26 @@ impl Links {
     /// Declares interest on a link; what was declared before stands for the rooms not named. Never waits: only the
     /// latest wish per room is kept until it is sent. On a link that is down it does nothing.
     pub fn set_interest(&self, link: LinkId, interest: impl IntoIterator<Item = RoomInterest>) {
-        if let Some(pending) = self.registry.interest(link) {
+        if let Some(pending) = self.registry.pending(link) {
             pending.declare(interest);
+        }
+    }
+
+    /// Sends a signal to every owner of the room. Never waits: where too many wait already, it is lost on that way, and
+    /// a later one about the same subject replaces it.
+    pub fn signal(&self, key: &RoomKey, signal: Signal) {
+        let stamp = Stamp {
+            source: self.source,
+            counter: self.registry.next_signal(),
+        };
+        let stamped = Stamped {
+            key: key.clone(),
+            stamp,
+            signal,
+        };
+        let encoded = EncodedSignal::encode(stamped);
+        for pending in self.registry.pending_of_owners(key) {
+            pending.signal(&encoded);
         }
     }
 

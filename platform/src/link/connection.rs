@@ -11,9 +11,11 @@ use tonic::{
 };
 
 use super::{
-    EncodedEvent, Identity, LinkEvent, LinkId, MESSAGE_BYTES_MAX, RoomHead, WireError,
+    EncodedEvent, EncodedSignal, Identity, LinkEvent, LinkId, MESSAGE_BYTES_MAX, RoomHead,
+    WireError,
+    pending::{Pending, Saying},
     proto::{self, from_fanout, from_gateway, link_client::LinkClient},
-    registry::{PendingInterest, Registry},
+    registry::Registry,
     server::{PING_INTERVAL, PING_TIMEOUT, WINDOW_BYTES},
 };
 use crate::{backoff::Backoff, shutdown::Shutdown};
@@ -31,10 +33,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// The wait where the instance is linked by another of its addresses: it is only needed if that one goes.
 const KNOWN_WAIT: Duration = Duration::from_secs(5);
 
-/// Rooms in one declaration: about 100 KiB, so that a gateway with many rooms does not stall the stream with one message.
-const INTEREST_ROOMS_MAX: usize = 2_000;
-
-/// Messages that wait to be sent to the fanout; when full, interest waits where only the latest per room is kept.
+/// Messages that wait to be sent to the fanout; when full, more waits where only the latest per room or subject is kept.
 const OUTBOUND_MESSAGES_MAX: usize = 2;
 
 /// One address, for as long as it is wanted.
@@ -70,7 +69,7 @@ enum Ended {
 /// What a link waits for.
 enum Event {
     Received(Result<Option<proto::FromFanout>, tonic::Status>),
-    InterestChanged,
+    Changed,
     MaySend(Option<mpsc::OwnedPermit<proto::FromGateway>>),
     Stop,
 }
@@ -181,11 +180,11 @@ impl Connection {
             outbound,
             inbound,
         } = attached;
-        let Some((link, interest)) = self.registry.up(fanout.clone(), client) else {
+        let Some((link, pending)) = self.registry.up(fanout.clone(), client) else {
             return Ended::Known;
         };
         let ended = match self.events.send(LinkEvent::Up { link, fanout }).await {
-            Ok(()) => self.pass_on(link, &interest, outbound, inbound).await,
+            Ok(()) => self.pass_on(link, &pending, outbound, inbound).await,
             Err(_) => Ended::Stopping,
         };
         self.registry.down(link);
@@ -197,15 +196,15 @@ impl Connection {
     async fn pass_on(
         &self,
         link: LinkId,
-        interest: &PendingInterest,
+        pending: &Pending,
         outbound: mpsc::Sender<proto::FromGateway>,
         mut inbound: Streaming<proto::FromFanout>,
     ) -> Ended {
         loop {
             let event = tokio::select! {
                 received = inbound.message() => Event::Received(received),
-                permit = outbound.clone().reserve_owned(), if !interest.is_empty() => Event::MaySend(permit.ok()),
-                () = interest.changed.notified() => Event::InterestChanged,
+                permit = outbound.clone().reserve_owned(), if !pending.is_empty() => Event::MaySend(permit.ok()),
+                () = pending.changed.notified() => Event::Changed,
                 () = self.shutdown.begun() => Event::Stop,
             };
             match event {
@@ -220,15 +219,18 @@ impl Connection {
                 },
                 Event::Received(Ok(None)) | Event::MaySend(None) => return Ended::Closed,
                 Event::Received(Err(status)) => return Ended::Call(status),
-                Event::InterestChanged => {}
+                Event::Changed => {}
                 Event::MaySend(Some(permit)) => {
-                    let rooms = interest
-                        .take(INTEREST_ROOMS_MAX)
-                        .into_iter()
-                        .map(Into::into)
-                        .collect();
-                    let change = from_gateway::Kind::Interest(proto::InterestChange { rooms });
-                    permit.send(proto::FromGateway { kind: Some(change) });
+                    let kind = pending.take().map(|saying| match saying {
+                        Saying::Interest(rooms) => {
+                            let rooms = rooms.into_iter().map(Into::into).collect();
+                            from_gateway::Kind::Interest(proto::InterestChange { rooms })
+                        }
+                        Saying::Signals(signals) => {
+                            from_gateway::Kind::Signals(proto::Signals { signals })
+                        }
+                    });
+                    permit.send(proto::FromGateway { kind });
                 }
                 Event::Stop => return Ended::Stopping,
             }
@@ -250,6 +252,15 @@ impl Connection {
                     link,
                     partitions,
                     gained,
+                })
+            }
+            Some(from_fanout::Kind::Signals(signals)) => {
+                let signals = signals.signals.into_iter();
+                Some(LinkEvent::Signals {
+                    // One that can't be understood is lost, as any may be.
+                    signals: signals
+                        .filter_map(|record| Some(EncodedSignal::decode(record).ok()?.signal))
+                        .collect(),
                 })
             }
             Some(from_fanout::Kind::Forward(forward)) => {

@@ -10,10 +10,9 @@ use std::{
 };
 
 use roomlog_core::{ids::RoomKey, partition::partition_of};
-use tokio::sync::Notify;
 use tonic::transport::Channel;
 
-use super::{Identity, LinkId, RoomInterest, proto::link_client::LinkClient};
+use super::{Identity, LinkId, pending::Pending, proto::link_client::LinkClient};
 
 /// Shared by the handle and the tasks of all links.
 #[derive(Default)]
@@ -21,6 +20,7 @@ pub(super) struct Registry {
     links: Mutex<HashMap<LinkId, Link>>,
     addresses: Mutex<Addresses>,
     ids: AtomicU64,
+    signals: AtomicU64,
 }
 
 #[derive(Default)]
@@ -35,14 +35,7 @@ struct Link {
     fanout: Identity,
     client: LinkClient<Channel>,
     owned: BTreeSet<u32>,
-    interest: Arc<PendingInterest>,
-}
-
-/// Interest to be declared on one link: the latest wish per room, so that it is bounded by the number of rooms.
-#[derive(Default)]
-pub(super) struct PendingInterest {
-    rooms: Mutex<HashMap<RoomKey, RoomInterest>>,
-    pub(super) changed: Notify,
+    pending: Arc<Pending>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -57,7 +50,7 @@ impl Registry {
         &self,
         fanout: Identity,
         client: LinkClient<Channel>,
-    ) -> Option<(LinkId, Arc<PendingInterest>)> {
+    ) -> Option<(LinkId, Arc<Pending>)> {
         let mut links = lock(&self.links);
         if links
             .values()
@@ -66,15 +59,15 @@ impl Registry {
             return None;
         }
         let id = LinkId(self.ids.fetch_add(1, Ordering::Relaxed));
-        let interest = Arc::<PendingInterest>::default();
+        let pending = Arc::<Pending>::default();
         let link = Link {
             fanout,
             client,
             owned: BTreeSet::new(),
-            interest: Arc::clone(&interest),
+            pending: Arc::clone(&pending),
         };
         links.insert(id, link);
-        Some((id, interest))
+        Some((id, pending))
     }
 
     pub(super) fn down(&self, id: LinkId) {
@@ -96,19 +89,29 @@ impl Registry {
     /// The links that own a room's partition, and their clients.
     pub(super) fn owners(&self, key: &RoomKey) -> Vec<(LinkId, LinkClient<Channel>)> {
         let links = lock(&self.links);
-        let owners = links.iter().filter(|(_, link)| {
-            let partition = partition_of(key.as_str().as_bytes(), link.fanout.partition_count);
-            link.owned.contains(&partition)
-        });
+        let owners = links.iter().filter(|(_, link)| link.owns(key));
         owners
             .map(|(id, link)| (*id, link.client.clone()))
             .collect()
     }
 
-    pub(super) fn interest(&self, id: LinkId) -> Option<Arc<PendingInterest>> {
+    /// The counter of the next signal.
+    pub(super) fn next_signal(&self) -> u64 {
+        self.signals.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What waits to be said on a link.
+    pub(super) fn pending(&self, id: LinkId) -> Option<Arc<Pending>> {
         lock(&self.links)
             .get(&id)
-            .map(|link| Arc::clone(&link.interest))
+            .map(|link| Arc::clone(&link.pending))
+    }
+
+    /// What waits to be said to each owner of a room.
+    pub(super) fn pending_of_owners(&self, key: &RoomKey) -> Vec<Arc<Pending>> {
+        let links = lock(&self.links);
+        let owners = links.values().filter(|link| link.owns(key));
+        owners.map(|link| Arc::clone(&link.pending)).collect()
     }
 
     /// Takes over the addresses found and returns those that need a task.
@@ -131,27 +134,11 @@ impl Registry {
     }
 }
 
-// === impl PendingInterest ===
+// === impl Link ===
 
-impl PendingInterest {
-    pub(super) fn declare(&self, interest: impl IntoIterator<Item = RoomInterest>) {
-        let mut rooms = lock(&self.rooms);
-        rooms.extend(interest.into_iter().map(|room| (room.key.clone(), room)));
-        drop(rooms);
-        self.changed.notify_one();
-    }
-
-    /// Takes at most this many wishes.
-    pub(super) fn take(&self, max: usize) -> Vec<RoomInterest> {
-        let mut rooms = lock(&self.rooms);
-        if rooms.len() <= max {
-            return std::mem::take(&mut *rooms).into_values().collect();
-        }
-        let keys: Vec<_> = rooms.keys().take(max).cloned().collect();
-        keys.iter().filter_map(|key| rooms.remove(key)).collect()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        lock(&self.rooms).is_empty()
+impl Link {
+    fn owns(&self, key: &RoomKey) -> bool {
+        let partition = partition_of(key.as_str().as_bytes(), self.fanout.partition_count);
+        self.owned.contains(&partition)
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use futures_util::{Future, Stream, StreamExt as _, stream};
 use roomlog_core::{
@@ -206,6 +206,7 @@ async fn a_link_carries_ownership_interest_events_and_heads() {
         key: key(),
         level,
         seq,
+        signals: false,
     };
     links.set_interest(link, [interest(Level::Live, Some(Seq(7)))]);
     let from_gateway::Kind::Interest(change) = fanout.hears().await else {
@@ -307,33 +308,4 @@ async fn one_instance_is_linked_once_however_many_addresses_it_has() {
         Some(LinkEvent::Down { .. })
     ));
     shutdown.begin();
-}
-
-#[tokio::test]
-async fn interest_is_kept_as_the_latest_wish_per_room() {
-    let pending = registry::PendingInterest::default();
-    for level in [Level::Live, Level::Badge] {
-        pending.declare([RoomInterest {
-            key: key(),
-            level,
-            seq: None,
-        }]);
-    }
-    let taken = pending.take(10);
-    assert_eq!(
-        taken,
-        [RoomInterest {
-            key: key(),
-            level: Level::Badge,
-            seq: None
-        }]
-    );
-    assert!(pending.is_empty());
-    let arcs: Vec<Arc<str>> = (0..5).map(|room| format!("room-{room}").into()).collect();
-    pending.declare(arcs.iter().map(|room| RoomInterest {
-        key: RoomKey::parse(room).unwrap(),
-        level: Level::Live,
-        seq: None,
-    }));
-    assert_eq!((pending.take(3).len(), pending.take(3).len()), (3, 2));
 }

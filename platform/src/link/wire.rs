@@ -123,6 +123,7 @@ impl From<RoomInterest> for proto::RoomInterest {
             room: interest.key.as_str().to_owned(),
             level: level.into(),
             seq: interest.seq.map(|seq| seq.0),
+            signals: interest.signals,
         }
     }
 }
@@ -142,6 +143,7 @@ impl TryFrom<proto::RoomInterest> for RoomInterest {
             key: RoomKey::parse(&interest.room)?,
             level,
             seq: interest.seq.map(Seq),
+            signals: interest.signals,
         })
     }
 }
@@ -200,6 +202,7 @@ mod tests {
             room: "a".into(),
             level: 9,
             seq: None,
+            signals: false,
         };
         assert_eq!(RoomInterest::try_from(odd), Err(WireError::Level(9)));
     }

@@ -102,6 +102,7 @@ impl Bench {
             key: key(room),
             level,
             seq: seq.map(Seq),
+            signals: false,
         };
         self.state
             .set_interest(gateway.id, Arc::clone(&gateway.outbox), vec![interest]);

@@ -1,0 +1,95 @@
+//! Signals of a room: a snapshot, then what is live.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Frame, StompClient, System};
+
+fn listen(id: &str, room: &str) -> Frame {
+    Frame::subscribe(id, &format!("/topic/rooms/{room}/signals"))
+}
+
+fn verb(room: &str, verb: &str, body: &str) -> Frame {
+    Frame::new("SEND")
+        .with("destination", format!("/app/rooms/{room}/{verb}"))
+        .body(body)
+}
+
+/// The next signal of this type; others may come in between.
+async fn signal(client: &mut StompClient, subscription: &str, wanted: &str) -> Value {
+    loop {
+        let body = client.message(subscription).await.json();
+        if body["type"] == wanted {
+            return body;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_to_signals_begins_with_a_snapshot() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let mut client = alice.connects().await;
+    client.request(listen("s", &room)).await;
+    let first = client.message("s").await;
+    assert_eq!(
+        first.header("destination"),
+        format!("/topic/rooms/{room}/signals")
+    );
+    let snapshot = first.json();
+    assert_eq!(snapshot["type"], "snapshot");
+    assert!(snapshot["reads"].is_object());
+}
+
+#[tokio::test]
+async fn typing_is_shown_to_those_who_listen_and_ends() {
+    let system = System::shared().await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    let (mut listener, mut typist) = (alice.connects().await, bob.connects().await);
+    listener.request(listen("s", &room)).await;
+    signal(&mut listener, "s", "snapshot").await;
+    for (body, on) in [("", true), (r#"{"on":false}"#, false)] {
+        typist.request(verb(&room, "typing", body)).await;
+        let typing = signal(&mut listener, "s", "typing").await;
+        assert_eq!(typing, json!({"type": "typing", "user": bob.id, "on": on}));
+    }
+    typist.request(verb(&room, "typing", "")).await;
+    signal(&mut listener, "s", "typing").await;
+    // It ends by itself, once nothing more is heard.
+    let over = signal(&mut listener, "s", "typing").await;
+    assert_eq!(over["on"], false);
+}
+
+#[tokio::test]
+async fn who_is_no_member_neither_listens_nor_signals() {
+    let system = System::shared().await;
+    let (alice, mallory) = (system.user("alice"), system.user("mallory"));
+    let room = alice.opens_room().await;
+    let mut client = mallory.connects().await;
+    client
+        .request(Frame::subscribe("e", "/user/queue/errors"))
+        .await;
+    for frame in [
+        listen("s", &room),
+        verb(&room, "typing", ""),
+        verb(&room, "focus", ""),
+    ] {
+        client.send(&frame).await;
+        assert_eq!(client.message("e").await.json()["code"], "not-a-member");
+    }
+}
+
+#[tokio::test]
+async fn a_typing_signal_that_makes_no_sense_is_refused() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let mut client = alice.connects().await;
+    client
+        .request(Frame::subscribe("e", "/user/queue/errors"))
+        .await;
+    client.send(&verb(&room, "typing", "[1]")).await;
+    assert_eq!(client.message("e").await.json()["code"], "bad-request");
+}
