@@ -15,6 +15,7 @@
 
 mod bounds;
 mod heads;
+mod recall;
 mod record;
 mod snapshot;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod window;
 
 pub use self::{
     bounds::{Bounds, Unfit},
+    recall::Recall,
     record::{Foreign, Outcome, Position, RecordRef, Spec, WINDOW_MS},
     snapshot::{Changes, Head, Snapshot, Untrusted},
 };

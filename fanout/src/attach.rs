@@ -18,7 +18,7 @@ use crate::{
     directory::Directory,
     metrics,
     outbox::{Outbox, Sendable},
-    owner::Command,
+    owner::{Command, RECALL_TIMEOUT},
 };
 
 /// How long a gateway may take to say Hello.
@@ -94,13 +94,21 @@ impl proto::link_server::Link for Attach {
         let request = request.into_inner();
         let key = parse_key(&request.room)?;
         let range = Seq(request.from)..=Seq(request.to);
-        let events = self
-            .ask(key.clone(), EVENTS_TIMEOUT, |reply| Command::Events {
-                key,
+        let events = if request.from_log {
+            let command = |reply| Command::Recall {
+                key: key.clone(),
                 range,
                 reply,
-            })
-            .await?;
+            };
+            self.ask(key.clone(), RECALL_TIMEOUT, command).await?
+        } else {
+            let command = |reply| Command::Events {
+                key: key.clone(),
+                range,
+                reply,
+            };
+            self.ask(key.clone(), EVENTS_TIMEOUT, command).await?
+        };
         Ok(Response::new(proto::EventsReply { events }))
     }
 

@@ -3,6 +3,7 @@
 mod base;
 mod effects;
 mod loads;
+mod recall;
 mod snapshots;
 mod state;
 mod tail;
@@ -23,11 +24,15 @@ use roomlog_platform::{
     redis::Cache,
 };
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::{directory::Directory, outbox::Outbox};
 
+pub(crate) use recall::RECALL_TIMEOUT;
 pub(crate) use task::{Progress, own};
+
+/// Bytes of the events sent at once to a gateway that is behind, and of an answer. Beyond, the rest is left out.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// What gateways ask of an owner. A question whose reply is dropped could not be answered.
 pub(crate) enum Command {
@@ -44,6 +49,15 @@ pub(crate) enum Command {
     Signals(Vec<EncodedSignal>),
     /// Recent events of a room from memory.
     Events {
+        /// The room.
+        key: RoomKey,
+        /// The seqs wanted.
+        range: RangeInclusive<Seq>,
+        /// Encoded events, dense from the first seq, or none.
+        reply: oneshot::Sender<Vec<Bytes>>,
+    },
+    /// Events of a room that nobody else has, from the log.
+    Recall {
         /// The room.
         key: RoomKey,
         /// The seqs wanted.
@@ -68,6 +82,10 @@ pub(crate) struct Resources {
     /// Asks for the log's end only: on the connection of the other one, its questions would wait for a fetch to come
     /// back, up to 100 ms when all is quiet.
     pub(crate) bounds: Reader,
+    /// Reads what was read before, where a gateway finds it nowhere else.
+    pub(crate) recalls: Reader,
+    /// Held by the question that is being answered from the log.
+    pub(crate) recalling: Semaphore,
     pub(crate) producer: Producer,
     pub(crate) directory: Arc<Directory>,
     /// The topic's generation.

@@ -15,6 +15,8 @@ use roomlog_platform::{
     shutdown::Shutdown,
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{directory::Directory, owner::Resources, service::RunError};
 
 /// How long one attempt to reach the log may take.
@@ -84,6 +86,8 @@ async fn reach(
         cache: cache.clone(),
         reader: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
         bounds: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
+        recalls: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
+        recalling: Semaphore::new(1),
         producer: Producer::connect(kafka, CONNECT_TIMEOUT).await?,
         directory: Arc::new(Directory::new(topic.partition_count)),
         generation: topic.generation,

@@ -4,6 +4,7 @@
 
 mod facts;
 mod model;
+mod recall;
 
 use proptest::{prelude::*, sample::Index};
 

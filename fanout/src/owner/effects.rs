@@ -33,6 +33,8 @@ pub(super) enum Done {
     Rooms(Vec<RoomKey>),
     /// The dead-letter topic has the record.
     PutAside,
+    /// A gateway was answered from the log, or not.
+    Recalled,
     /// Events were written to the tails, or not.
     Tail,
     /// The snapshot was written, or not.

@@ -22,14 +22,11 @@ use roomlog_platform::{
 };
 use tokio::sync::oneshot;
 
-use super::{loads::Loads, snapshots::Snapshots, tail::TailBacklog};
+use super::{ANSWER_BYTES_MAX, loads::Loads, snapshots::Snapshots, tail::TailBacklog};
 use crate::{memory::Memory, metrics, outbox::Outbox};
 
 /// Events sent at once to a gateway that declares interest and is behind. Beyond, it gets the head and asks.
 const CATCH_UP_EVENTS_MAX: u64 = 500;
-
-/// Bytes of those, and of an answer from memory. Beyond, the rest is left out.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Somebody waits for a room's head.
 #[derive(Debug)]

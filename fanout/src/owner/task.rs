@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -9,12 +10,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use roomlog_core::ids::{RoomKey, Seq};
 use roomlog_platform::{
     kafka::{Batch, LogRecord, PartitionStream, ReadError},
     stored_event::StoredEvent,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
     time::Instant,
 };
@@ -24,6 +27,7 @@ use super::{
     Command, OwnerError, Resources,
     base::{self, Base},
     effects::{Done, Effects},
+    recall::{Wanted, recall},
     state::{Applied, Question, State},
 };
 use crate::metrics;
@@ -298,7 +302,31 @@ impl Owner {
             Command::Events { key, range, reply } => {
                 drop(reply.send(self.state.events(&key, range)))
             }
+            Command::Recall { key, range, reply } => self.recall(key, range, reply),
             Command::Head { key, reply } => self.state.fresh.ask(Question { key, reply }),
+        }
+    }
+
+    /// The head is known here and now, and the log before it never changes: the rest can be found beside.
+    fn recall(
+        &mut self,
+        key: RoomKey,
+        range: RangeInclusive<Seq>,
+        reply: oneshot::Sender<Vec<Bytes>>,
+    ) {
+        if let Some(head) = self.state.log.head(&key) {
+            let resources = Arc::clone(&self.effects.resources);
+            let wanted = Wanted {
+                key,
+                range,
+                head,
+                reply,
+            };
+            let recalled = recall(resources, self.partition, wanted);
+            self.running.spawn(async {
+                recalled.await;
+                Done::Recalled
+            });
         }
     }
 
@@ -318,6 +346,7 @@ impl Owner {
                     self.state.show(&event);
                 }
             }
+            Done::Recalled => {}
             Done::Tail => self.state.tail.written(),
             Done::Snapshot(write, worked) => {
                 self.state

@@ -1,4 +1,4 @@
-//! Fetches what is not at hand: from a fanout's memory, then the cache, then the store.
+//! Fetches what is not at hand: from a fanout's memory, then the cache, then the store, then the log itself.
 //!
 //! An answer is only used if it begins exactly where it must and has no hole.
 
@@ -28,6 +28,9 @@ use crate::trace::Traces;
 pub(crate) const PAGE_EVENTS_MAX: u64 = 100;
 /// How long one attempt to fill a hole goes on before the room looks at its needs again.
 const FILL_WAIT: Duration = Duration::from_secs(10);
+/// How long a hole is looked for elsewhere before the log is read again: an event that is just on its way is somewhere
+/// by then.
+const LOG_AFTER: Duration = Duration::from_secs(1);
 /// The waits between two rounds through all sources: short at first, as a missing event is usually about to be stored.
 const RETRY_FLOOR: Duration = Duration::from_millis(20);
 const RETRY_CEILING: Duration = Duration::from_millis(500);
@@ -66,6 +69,22 @@ pub(crate) async fn page(
     to: Seq,
 ) -> Option<Vec<StoredEvent>> {
     let to = to.min(Seq(from.0 + PAGE_EVENTS_MAX - 1));
+    if let Some(events) = page_at_hand(source, key, from, to).await {
+        return Some(events);
+    }
+    let read = source.links.events_from_log(key, from..=to).await;
+    let read =
+        read.inspect_err(|error| tracing::debug!(%error, "no fanout could read the log again"));
+    read.ok().filter(|events| !events.is_empty())
+}
+
+/// The same without the log.
+async fn page_at_hand(
+    source: &Source,
+    key: &RoomKey,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<StoredEvent>> {
     match source.links.events(key, from..=to).await {
         Ok(events) if !events.is_empty() => return Some(events),
         Ok(_) => {}
@@ -130,10 +149,17 @@ pub(crate) async fn is_stored(source: &Source, key: &RoomKey, seq: Seq) -> bool 
 
 /// The first events of a hole. Goes on until some are found or [`FILL_WAIT`] is over: a room never skips an event.
 pub(super) async fn fill(source: &Source, key: &RoomKey, hole: Hole) -> Vec<StoredEvent> {
-    let deadline = Instant::now() + FILL_WAIT;
+    let began = Instant::now();
+    let deadline = began + FILL_WAIT;
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
     loop {
-        if let Some(events) = page(source, key, hole.from, hole.to).await {
+        let to = hole.to.min(Seq(hole.from.0 + PAGE_EVENTS_MAX - 1));
+        let found = if began.elapsed() < LOG_AFTER {
+            page_at_hand(source, key, hole.from, to).await
+        } else {
+            page(source, key, hole.from, to).await
+        };
+        if let Some(events) = found {
             return events;
         }
         if Instant::now() >= deadline {

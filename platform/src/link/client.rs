@@ -25,6 +25,9 @@ const LINK_EVENTS_MAX: usize = 256;
 /// How long an owner may take to answer from memory. It has no I/O to do, so more means it is stuck.
 const EVENTS_DEADLINE: Duration = Duration::from_millis(500);
 
+/// How long an owner may take to read the log again: its own bound of 5 s, and the way there and back.
+const LOG_DEADLINE: Duration = Duration::from_millis(5_500);
+
 /// How long a fresh head may take: the owner's own bound of 1 s, and the way there and back.
 const HEAD_DEADLINE: Duration = Duration::from_millis(1_250);
 
@@ -109,6 +112,30 @@ impl Links {
         key: &RoomKey,
         range: RangeInclusive<Seq>,
     ) -> Result<Vec<StoredEvent>, LinkError> {
+        self.ask_for_events(key, range, false, EVENTS_DEADLINE)
+            .await
+    }
+
+    /// Events of a room that an owner reads from the log once more, as [`Self::events`] otherwise. It costs the fanout
+    /// seconds and is answered for one question at a time: the last source, for what no other one has.
+    ///
+    /// # Errors
+    /// When no owner could answer.
+    pub async fn events_from_log(
+        &self,
+        key: &RoomKey,
+        range: RangeInclusive<Seq>,
+    ) -> Result<Vec<StoredEvent>, LinkError> {
+        self.ask_for_events(key, range, true, LOG_DEADLINE).await
+    }
+
+    async fn ask_for_events(
+        &self,
+        key: &RoomKey,
+        range: RangeInclusive<Seq>,
+        from_log: bool,
+        deadline: Duration,
+    ) -> Result<Vec<StoredEvent>, LinkError> {
         let mut failed = LinkError::NoOwner;
         let mut answered = false;
         for (_, mut client) in self.registry.owners(key) {
@@ -116,8 +143,9 @@ impl Links {
                 room: key.as_str().to_owned(),
                 from: range.start().0,
                 to: range.end().0,
+                from_log,
             };
-            match tokio::time::timeout(EVENTS_DEADLINE, client.events(request)).await {
+            match tokio::time::timeout(deadline, client.events(request)).await {
                 Ok(Ok(reply)) => {
                     let events = dense(key, *range.start(), &reply.into_inner());
                     if !events.is_empty() {
