@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-full bench fmt clean-cache
+.PHONY: help run build test test-full faults bench fmt clean-cache
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ build: ## Build the one binary with optimisations
 test: ## Check everything: style, lints, unit and property tests, end to end on stand-ins and on the real servers
 	@tests/run
 
-test-full: ## The same with many more random cases, and the fault suites three times
+test-full: faults ## The same with many more random cases, every fault, and the fault suites three times
 	@PROPTEST_CASES=20000 FAULT_ROUNDS=3 tests/run
+
+faults: ## Make every single fault on real servers under load, and write the measured table into docs/guarantees.md
+	@tests/faults
 
 bench: ## Measure codec, numbering and load
 	@tests/setup build

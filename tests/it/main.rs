@@ -8,6 +8,7 @@
     reason = "a test waits for one future at a time"
 )]
 mod behaviour;
+mod faults;
 mod harness;
 mod peers;
 #[allow(

@@ -1,8 +1,9 @@
 //! What only real servers and several processes can show.
 
 mod drain;
+mod last_source;
 mod probes;
-mod scale;
+pub(crate) mod scale;
 mod servers;
 mod snapshot;
 mod store_stall;

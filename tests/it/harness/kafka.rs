@@ -10,6 +10,7 @@ use rdkafka::{
 use super::{
     port,
     process::{Process, Program},
+    proxy::Proxy,
     scratch, tools, wait,
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Cluster {
 
 struct Node {
     port: u16,
+    /// The link on which everybody reaches it, where there is one between.
+    link: Option<Proxy>,
     process: Process,
 }
 
@@ -33,6 +36,11 @@ struct Node {
 impl Cluster {
     /// Starts the nodes and waits until they know each other.
     pub(crate) async fn start(nodes: usize) -> Self {
+        Self::start_linked(nodes, false).await
+    }
+
+    /// The same; `linked` puts a link that can fail before each node, for clients and other nodes.
+    pub(crate) async fn start_linked(nodes: usize, linked: bool) -> Self {
         let ports: Vec<(u16, u16)> = (0..nodes).map(|_| (port::free(), port::free())).collect();
         let voters = |(index, (_, controller)): (usize, &(u16, u16))| {
             format!("{}@127.0.0.1:{controller}", index + 1)
@@ -43,6 +51,11 @@ impl Cluster {
         for (index, (broker, controller)) in ports.into_iter().enumerate() {
             let id = index + 1;
             let folder = scratch::folder(&format!("kafka-{id}"));
+            let link = match linked {
+                true => Some(Proxy::to(broker).await),
+                false => None,
+            };
+            let advertised = link.as_ref().map_or(broker, Proxy::port);
             let configure = [
                 folder.display().to_string(),
                 id.to_string(),
@@ -52,14 +65,18 @@ impl Cluster {
             Program {
                 name: "configure".into(),
                 path: tools::in_repository("tests/servers/kafka/configure"),
-                arguments: configure.into_iter().chain([voters.clone()]).collect(),
+                arguments: configure
+                    .into_iter()
+                    .chain([voters.clone(), advertised.to_string()])
+                    .collect(),
                 variables: Vec::new(),
                 folder: folder.clone(),
             }
             .run(wait::SOON)
             .await;
             started.push(Node {
-                port: broker,
+                port: advertised,
+                link,
                 process: broker_program(id, folder).start(),
             });
         }
@@ -82,6 +99,11 @@ impl Cluster {
             .map(|node| format!("127.0.0.1:{}", node.port))
             .collect();
         addresses.join(",")
+    }
+
+    /// The link to one node, from 0.
+    pub(crate) fn link(&self, index: usize) -> &Proxy {
+        self.nodes[index].link.as_ref().expect("a linked cluster")
     }
 
     /// One node's process, from 0.

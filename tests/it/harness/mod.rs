@@ -4,6 +4,7 @@ pub(crate) mod dynamo;
 pub(crate) mod kafka;
 mod port;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod rest;
 mod scratch;

@@ -138,6 +138,11 @@ impl Process {
         String::from_utf8_lossy(&bytes[since..]).into_owned()
     }
 
+    /// What it has printed on standard error, since its first start.
+    pub(crate) fn errors(&self) -> String {
+        fs::read_to_string(self.program.log("stderr")).unwrap_or_default()
+    }
+
     /// Waits for a line of its standard output that begins with or contains `text`, and fails at once when it ends.
     pub(crate) async fn says(&mut self, text: &str, limit: Duration) -> String {
         let what = format!("{} to say {text:?}", self.program.name);

@@ -47,6 +47,20 @@ impl Redis {
         format!("redis://{}/", self.address())
     }
 
+    /// FLUSHALL: everything in it is gone, and it goes on.
+    pub(crate) async fn wipe(&self) {
+        let client = redis::Client::open(self.url()).expect("a valid address");
+        let connection = client.get_multiplexed_async_connection().await;
+        let wiped = redis::cmd("FLUSHALL")
+            .exec_async(&mut connection.expect("a connection"))
+            .await;
+        wiped.expect("FLUSHALL");
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

@@ -13,6 +13,7 @@ use super::{
     kafka::Cluster,
     port,
     process::{Process, Program},
+    proxy::Proxy,
     redis::Redis,
     rest::Rest,
     scratch,
@@ -36,6 +37,8 @@ pub(crate) struct Shape {
     pub(crate) gateways: usize,
     pub(crate) fanouts: usize,
     pub(crate) persisters: usize,
+    /// Whether a link that can fail lies between any two processes of a real stack.
+    pub(crate) linked: bool,
 }
 
 /// The services.
@@ -62,6 +65,18 @@ pub(crate) struct Servers {
     pub(crate) kafka: Cluster,
     pub(crate) dynamodb: DynamoLocal,
     pub(crate) redis: Redis,
+    /// Those of a linked system; Kafka has its own.
+    pub(crate) links: Option<Links>,
+}
+
+/// The links of a linked system beside Kafka's.
+pub(crate) struct Links {
+    pub(crate) dynamodb: Proxy,
+    pub(crate) redis: Proxy,
+    /// From gateways to each fanout.
+    pub(crate) fanouts: Vec<Proxy>,
+    /// From clients to each gateway.
+    pub(crate) gateways: Vec<Proxy>,
 }
 
 struct Service {
@@ -107,6 +122,7 @@ impl Shape {
             gateways: count,
             fanouts: count,
             persisters: count,
+            linked: false,
         }
     }
 }
@@ -173,24 +189,49 @@ impl System {
 
     async fn real(shape: Shape, brokers: usize, mut variables: Vec<(String, String)>) -> Self {
         let (kafka, dynamodb, redis) = tokio::join!(
-            Cluster::start(brokers),
+            Cluster::start_linked(brokers, shape.linked),
             DynamoLocal::start(),
             Redis::start()
         );
+        let fanout_ports: Vec<u16> = (0..shape.fanouts).map(|_| port::free()).collect();
+        let gateway_ports: Vec<u16> = (0..shape.gateways).map(|_| port::free()).collect();
+        let links = match shape.linked {
+            true => Some(Links {
+                dynamodb: Proxy::to(dynamodb.port()).await,
+                redis: Proxy::to(redis.port()).await,
+                fanouts: proxies(&fanout_ports).await,
+                gateways: proxies(&gateway_ports).await,
+            }),
+            false => None,
+        };
+        let reached = |port: u16, link: Option<&Proxy>| link.map_or(port, Proxy::port);
+        let link = |of: fn(&Links) -> &Proxy| links.as_ref().map(of);
+        let fanouts: Vec<String> = fanout_ports
+            .iter()
+            .enumerate()
+            .map(|(index, port)| {
+                let link = links.as_ref().map(|links| &links.fanouts[index]);
+                format!("127.0.0.1:{}", reached(*port, link))
+            })
+            .collect();
+        let dynamodb_port = reached(dynamodb.port(), link(|links| &links.dynamodb));
+        let redis_port = reached(redis.port(), link(|links| &links.redis));
         let servers = Servers {
             kafka,
             dynamodb,
             redis,
+            links,
         };
-        let fanout_ports: Vec<u16> = (0..shape.fanouts).map(|_| port::free()).collect();
-        let fanouts: Vec<String> = fanout_ports
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
         let settings = [
             ("ROOMLOG_KAFKA_BROKERS", servers.kafka.brokers()),
-            ("ROOMLOG_DYNAMODB_ENDPOINT", servers.dynamodb.endpoint()),
-            ("ROOMLOG_REDIS_URL", servers.redis.url()),
+            (
+                "ROOMLOG_DYNAMODB_ENDPOINT",
+                format!("http://127.0.0.1:{dynamodb_port}"),
+            ),
+            (
+                "ROOMLOG_REDIS_URL",
+                format!("redis://127.0.0.1:{redis_port}/"),
+            ),
             ("ROOMLOG_TOPICS_REPLICATION", brokers.to_string()),
             (
                 "ROOMLOG_TOPICS_MIN_INSYNC",
@@ -223,8 +264,8 @@ impl System {
         for index in 0..shape.persisters {
             system.spawn(Role::Persister, index, &[]);
         }
-        for index in 0..shape.gateways {
-            let listen = format!("127.0.0.1:{}", port::free());
+        for (index, port) in gateway_ports.into_iter().enumerate() {
+            let listen = format!("127.0.0.1:{port}");
             system.spawn(Role::Gateway, index, &[("ROOMLOG_LISTEN", &listen)]);
         }
         for service in &mut system.services {
@@ -272,6 +313,19 @@ impl System {
             .filter(|service| service.role == Role::Gateway)
             .count();
         (0..count).map(|gateway| self.http(gateway)).collect()
+    }
+
+    /// Every gateway's address as clients reach it over their links.
+    pub(crate) fn linked_gateways(&self) -> Vec<String> {
+        let links = self
+            .servers
+            .as_ref()
+            .and_then(|servers| servers.links.as_ref());
+        let gateways = &links.expect("a linked system").gateways;
+        gateways
+            .iter()
+            .map(|link| with_scheme("http", &link.address()))
+            .collect()
     }
 
     /// Where a service shows its health and metrics.
@@ -376,6 +430,14 @@ impl Role {
             Self::Persister => "persister",
         }
     }
+}
+
+async fn proxies(ports: &[u16]) -> Vec<Proxy> {
+    let mut proxies = Vec::new();
+    for port in ports {
+        proxies.push(Proxy::to(*port).await);
+    }
+    proxies
 }
 
 fn text<'a>(row: &'a dynamo::Row, attribute: &str) -> &'a str {

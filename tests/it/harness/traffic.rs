@@ -3,10 +3,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -49,7 +49,7 @@ pub(crate) type Sight = BTreeMap<Room, Vec<Seen>>;
 
 /// The senders of a test, and how far they have come.
 pub(crate) struct Senders {
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Vec<Post>>,
     allowed: Arc<Semaphore>,
     acknowledged: Arc<AtomicUsize>,
     released: usize,
@@ -59,6 +59,18 @@ pub(crate) struct Senders {
 pub(crate) struct Followers {
     tasks: JoinSet<Sight>,
     seen: Arc<AtomicUsize>,
+    pulse: Arc<Mutex<Pulse>>,
+    goals: Goals,
+}
+
+/// After how many messages of a room its followers have seen all.
+type Goals = Arc<BTreeMap<Room, AtomicU64>>;
+
+/// When each follower saw something last, and the longest that any of them saw nothing.
+#[derive(Debug, Default)]
+struct Pulse {
+    last: Vec<Option<Instant>>,
+    longest_silence: Duration,
 }
 
 // === impl Senders ===
@@ -76,6 +88,7 @@ impl Senders {
                 turn: index,
                 open: VecDeque::new(),
                 coming: posts.into(),
+                done: Vec::new(),
                 allowed: allowed.clone(),
                 acknowledged: acknowledged.clone(),
             };
@@ -111,10 +124,45 @@ impl Senders {
     }
 
     /// Waits until every post of every sender is acknowledged.
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) -> Vec<Post> {
+        let mut acknowledged = Vec::new();
         while let Some(ended) = self.tasks.join_next().await {
-            ended.expect("the sender got all its receipts");
+            acknowledged.extend(ended.expect("the sender got all its receipts"));
         }
+        acknowledged
+    }
+
+    /// Sends nothing new, and waits until what was sent is acknowledged: that is what it returns.
+    pub(crate) async fn stop(self) -> Vec<Post> {
+        self.allowed.close();
+        self.finish().await
+    }
+
+    /// Lets messages go out at an even pace until dropped.
+    pub(crate) fn flow(&self, each: Duration) -> Flow {
+        let allowed = self.allowed.clone();
+        let mut ticks = tokio::time::interval(each);
+        Flow(tokio::spawn(async move {
+            loop {
+                ticks.tick().await;
+                allowed.add_permits(1);
+            }
+        }))
+    }
+
+    /// Waits until so many more messages are acknowledged than are by now.
+    pub(crate) async fn go_on(&mut self, further: usize) {
+        let now = self.acknowledged.load(Ordering::Relaxed);
+        self.acknowledged(now + further).await;
+    }
+}
+
+/// Messages going out at an even pace.
+pub(crate) struct Flow(tokio::task::JoinHandle<()>);
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -126,6 +174,7 @@ struct Sender {
     /// Sent at least once or about to be, in order, without a receipt yet.
     open: VecDeque<Post>,
     coming: VecDeque<Post>,
+    done: Vec<Post>,
     allowed: Arc<Semaphore>,
     acknowledged: Arc<AtomicUsize>,
 }
@@ -133,15 +182,17 @@ struct Sender {
 /// What a sender's connection has for it.
 enum Next {
     MaySend,
+    MayNotAnyMore,
     Arrived(Arrival),
 }
 
 impl Sender {
-    async fn run(mut self) {
+    async fn run(mut self) -> Vec<Post> {
         while !(self.open.is_empty() && self.coming.is_empty()) {
             let mut client = connect(&self.user, &self.gateways, &mut self.turn).await;
             self.send_until_lost(&mut client).await;
         }
+        self.done
     }
 
     async fn send_until_lost(&mut self, client: &mut StompClient) {
@@ -152,15 +203,19 @@ impl Sender {
         while !(self.open.is_empty() && self.coming.is_empty()) {
             let may_send = self.open.len() < UNACKNOWLEDGED_MAX && !self.coming.is_empty();
             let next = tokio::select! {
-                permit = self.allowed.acquire(), if may_send => {
-                    permit.expect("never closed").forget();
-                    Next::MaySend
-                }
+                permit = self.allowed.acquire(), if may_send => match permit {
+                    Ok(permit) => {
+                        permit.forget();
+                        Next::MaySend
+                    }
+                    Err(_) => Next::MayNotAnyMore,
+                },
                 arrival = within("a receipt", SILENCE_MAX, client.arrival()), if !self.open.is_empty() => {
                     Next::Arrived(arrival)
                 }
             };
             match next {
+                Next::MayNotAnyMore => self.coming.clear(),
                 Next::MaySend => {
                     let post = self.coming.pop_front().expect("checked above");
                     let sent = client.try_send(&frame(&post)).await;
@@ -181,8 +236,10 @@ impl Sender {
 
     fn tick_off(&mut self, id: &str) {
         let position = self.open.iter().position(|post| post.id == id);
-        self.open
+        let post = self
+            .open
             .remove(position.expect("a receipt for something sent and open"));
+        self.done.extend(post);
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -203,19 +260,59 @@ impl Followers {
         messages_per_room: u64,
     ) -> Self {
         let seen = Arc::new(AtomicUsize::new(0));
+        let rooms = plans.iter().flat_map(|(_, rooms)| rooms);
+        let goals: Goals = Arc::new(
+            rooms
+                .map(|room| (room.clone(), AtomicU64::new(messages_per_room)))
+                .collect(),
+        );
+        let pulse = Arc::new(Mutex::new(Pulse {
+            last: vec![None; plans.len()],
+            ..Pulse::default()
+        }));
         let mut tasks = JoinSet::new();
         for (index, (user, rooms)) in plans.into_iter().enumerate() {
             let follower = Follower {
+                index,
+                pulse: pulse.clone(),
                 user,
                 gateways: gateways.to_vec(),
                 turn: index,
-                goal: messages_per_room,
+                goals: goals.clone(),
                 sight: rooms.into_iter().map(|room| (room, Vec::new())).collect(),
                 seen: seen.clone(),
             };
             tasks.spawn(follower.run());
         }
-        Self { tasks, seen }
+        Self {
+            tasks,
+            seen,
+            pulse,
+            goals,
+        }
+    }
+
+    /// Says how many messages a room comes to, before the last of them is sent.
+    pub(crate) fn end_at(&self, room: &str, messages: u64) {
+        self.goals[room].store(messages, Ordering::Relaxed);
+    }
+
+    /// How many events all followers together have seen.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// From now on silence counts.
+    pub(crate) fn listen(&self) {
+        let mut pulse = self.pulse.lock().expect("no holder panics");
+        pulse.longest_silence = Duration::ZERO;
+        let now = Some(Instant::now());
+        pulse.last.iter_mut().for_each(|last| *last = now);
+    }
+
+    /// The longest that any follower saw nothing before it saw something again.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.pulse.lock().expect("no holder panics").longest_silence
     }
 
     /// Waits until so many events have been seen by all followers together.
@@ -245,10 +342,12 @@ impl Followers {
 
 /// One follower: whatever breaks, it connects to the next gateway and goes on after the last event it saw.
 struct Follower {
+    index: usize,
+    pulse: Arc<Mutex<Pulse>>,
     user: User,
     gateways: Vec<String>,
     turn: usize,
-    goal: u64,
+    goals: Goals,
     sight: Sight,
     seen: Arc<AtomicUsize>,
 }
@@ -305,12 +404,26 @@ impl Follower {
             kind: frame.header("type").to_owned(),
         });
         self.seen.fetch_add(1, Ordering::Relaxed);
+        self.pulse
+            .lock()
+            .expect("no holder panics")
+            .beat(self.index);
     }
 
     fn is_done(&self) -> bool {
-        self.sight
-            .values()
-            .all(|events| events.last().is_some_and(|last| last.count >= self.goal))
+        self.sight.iter().all(|(room, events)| {
+            let goal = self.goals[room].load(Ordering::Relaxed);
+            events.last().is_some_and(|last| last.count >= goal)
+        })
+    }
+}
+
+impl Pulse {
+    fn beat(&mut self, follower: usize) {
+        let now = Instant::now();
+        if let Some(last) = self.last[follower].replace(now) {
+            self.longest_silence = self.longest_silence.max(now - last);
+        }
     }
 }
 

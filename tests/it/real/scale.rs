@@ -157,7 +157,7 @@ fn plans(users: &[User], rooms: &[Room]) -> Vec<(User, Vec<Post>)> {
 }
 
 /// Waits until DynamoDB holds as many events as were seen, and compares them one by one.
-pub(super) async fn is_stored(system: &System, sight: &Sight) {
+pub(crate) async fn is_stored(system: &System, sight: &Sight) {
     let events: usize = sight.values().map(Vec::len).sum();
     let rows = until("everything to be stored", STORED_LIMIT, async || {
         let rows = system.stored_events().await;

@@ -1,0 +1,36 @@
+//! Every single fault, under load, on three brokers and two of each service: nothing acknowledged is lost, nothing is
+//! shown twice, nothing out of order, and how long delivery paused is measured.
+//!
+//! Clients do what any client of Roomlog should: they connect again, resume by `since`, and send again with the same id
+//! what was not acknowledged. `ROOMLOG_FAULTS=full` runs all faults instead of the short form.
+
+mod links;
+mod load;
+mod processes;
+mod servers;
+
+use self::load::Load;
+use crate::harness::{Shape, Stack, System};
+
+/// Asks for every fault.
+const FORM_VARIABLE: &str = "ROOMLOG_FAULTS";
+
+/// A system in which anything can fail.
+async fn system() -> System {
+    let shape = Shape {
+        linked: true,
+        ..Shape::of_each(Stack::Real { brokers: 3 }, 2)
+    };
+    System::start(shape).await
+}
+
+fn is_full() -> bool {
+    std::env::var(FORM_VARIABLE).is_ok_and(|form| form == "full")
+}
+
+/// Runs one fault: load before it, through it and after it.
+async fn under(system: &mut System, fault: &str, make: impl AsyncFnOnce(&mut System, &mut Load)) {
+    let mut load = Load::begin(system, fault).await;
+    make(system, &mut load).await;
+    load.end(system).await;
+}

@@ -1,0 +1,163 @@
+//! A TCP proxy on one link between two processes, which can be slow, deaf or cut.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use super::port;
+
+/// Portions under way in one direction. When full, the sender's own socket fills, as on any slow link.
+const PORTIONS_MAX: usize = 1_024;
+const PORTION_BYTES: usize = 64 << 10;
+
+/// What a link does with bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Open,
+    /// Each byte comes so much later.
+    Delay(Duration),
+    /// Nothing comes through and nobody is told; what was sent meanwhile comes once the link is open again.
+    BlackHole,
+    /// Connections are reset, and new ones at once.
+    Reset,
+    /// Whoever connects is told this and nothing else.
+    Answer(&'static str),
+}
+
+/// One link. Dropped, it is gone with its connections.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    port: u16,
+    mode: watch::Sender<Mode>,
+    task: JoinHandle<()>,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// A link to a port of this machine.
+    pub(crate) async fn to(target: u16) -> Self {
+        let port = port::free();
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("a port just found free");
+        let (mode, modes) = watch::channel(Mode::Open);
+        let task = tokio::spawn(accept(listener, target, modes));
+        Self { port, mode, task }
+    }
+
+    /// Where to connect to.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where to connect to.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// From now on.
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, target: u16, modes: watch::Receiver<Mode>) {
+    while let Ok((client, _)) = listener.accept().await {
+        tokio::spawn(carry(client, target, modes.clone()));
+    }
+}
+
+/// Carries one connection until either side, or the mode, ends it.
+async fn carry(mut client: TcpStream, target: u16, mut modes: watch::Receiver<Mode>) {
+    let mode = *modes.borrow();
+    if let Mode::Answer(answer) = mode {
+        let mut request = [0; 1_024];
+        let _ = client.read(&mut request).await;
+        let _ = client.write_all(answer.as_bytes()).await;
+        return;
+    }
+    // In a black hole nobody answers the connection either, for all that the caller can see.
+    if modes
+        .wait_for(|mode| *mode != Mode::BlackHole)
+        .await
+        .is_err()
+    {
+        return;
+    }
+    if *modes.borrow() == Mode::Reset {
+        return reset(client, None);
+    }
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else {
+        return reset(client, None);
+    };
+    let both_nodelay = client.set_nodelay(true).and(server.set_nodelay(true));
+    both_nodelay.expect("an open socket");
+    let cut = {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        let mut watched = modes.clone();
+        tokio::select! {
+            _ = forward(from_client, to_server, modes.clone()) => false,
+            _ = forward(from_server, to_client, modes.clone()) => false,
+            _ = watched.wait_for(|mode| matches!(mode, Mode::Reset | Mode::Answer(_))) => true,
+        }
+    };
+    if cut {
+        reset(client, Some(server));
+    }
+}
+
+/// Both ends see a reset instead of a good end.
+fn reset(client: TcpStream, server: Option<TcpStream>) {
+    for socket in [Some(client), server].into_iter().flatten() {
+        // A socket that is gone already needs no reset.
+        let _ = socket.set_zero_linger();
+    }
+}
+
+/// One direction. Reading and writing are apart, so that a delay does not make the link narrow.
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut modes: watch::Receiver<Mode>,
+) -> io::Result<()> {
+    let (sent, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PORTIONS_MAX);
+    let read_modes = modes.clone();
+    let reading = async move {
+        let mut portion = vec![0; PORTION_BYTES];
+        loop {
+            let length = from.read(&mut portion).await?;
+            let delay = match *read_modes.borrow() {
+                Mode::Delay(delay) => delay,
+                _ => Duration::ZERO,
+            };
+            let due = Instant::now() + delay;
+            if length == 0 || sent.send((due, portion[..length].to_vec())).await.is_err() {
+                return io::Result::Ok(());
+            }
+        }
+    };
+    let writing = async {
+        while let Some((due, portion)) = arriving.recv().await {
+            tokio::time::sleep_until(due).await;
+            let opened = modes.wait_for(|mode| *mode != Mode::BlackHole).await;
+            opened.map(drop).map_err(io::Error::other)?;
+            to.write_all(&portion).await?;
+        }
+        to.shutdown().await
+    };
+    tokio::try_join!(reading, writing).map(drop)
+}
