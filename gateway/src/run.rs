@@ -10,8 +10,11 @@ use roomlog_core::{session::SessionConfig, stomp::HeartBeat};
 use roomlog_platform::{
     backoff::Backoff,
     config::Config,
-    dynamo::Store,
-    kafka::{self, KafkaConfig, Producer},
+    dynamo::{Store, StoreError},
+    kafka::{
+        self, EVENTS_TOPIC, KafkaConfig, Producer,
+        topics::{self, TopicError},
+    },
     link::{Links, TargetError, Targets},
     readiness::Readiness,
     redis::{Cache, CacheError},
@@ -57,6 +60,17 @@ pub enum RunError {
     /// The log can't be reached.
     #[error(transparent)]
     Log(#[from] kafka::ConnectError),
+    /// The topic was never recorded.
+    #[error(
+        "topic {EVENTS_TOPIC} is not recorded in the store; `roomlog topics create` makes and records it"
+    )]
+    NotRecorded,
+    /// The topic is not what was recorded: rooms would be somewhere else than their readers look.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The log's producer failed for good.
     #[error("the producer failed: {0}")]
     Producer(String),
@@ -90,7 +104,11 @@ pub async fn run(
     let Some(epoch) = epoch(&store, shutdown).await else {
         return Ok(());
     };
-    let producer = Producer::connect(&KafkaConfig::from(&config.kafka), PRODUCER_WAIT).await?;
+    let kafka = KafkaConfig::from(&config.kafka);
+    if !is_topic_as_recorded(&kafka, &store, shutdown).await? {
+        return Ok(());
+    }
+    let producer = Producer::connect(&kafka, PRODUCER_WAIT).await?;
     log.holds();
 
     // What connections rely on outlives them: it stops when the last one has gone.
@@ -198,6 +216,39 @@ async fn epoch(store: &Store, shutdown: &Shutdown) -> Option<String> {
             () = shutdown.begun() => return None,
         }
     }
+}
+
+/// Holds the topic to what was recorded at its creation; asked until log and store answer. `false` if the process is
+/// stopped first.
+async fn is_topic_as_recorded(
+    kafka: &KafkaConfig,
+    store: &Store,
+    shutdown: &Shutdown,
+) -> Result<bool, RunError> {
+    let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
+    loop {
+        match check_topic(kafka, store).await {
+            Ok(()) => return Ok(true),
+            Err(RunError::Topic(TopicError::Unavailable(error))) => {
+                tracing::warn!(%error, "the topic can't be checked yet")
+            }
+            Err(RunError::Store(error)) if error.is_transient() => {
+                tracing::warn!(%error, "the topic's row can't be read yet")
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = shutdown.begun() => return Ok(false),
+        }
+    }
+}
+
+async fn check_topic(kafka: &KafkaConfig, store: &Store) -> Result<(), RunError> {
+    let recorded = store.topic(EVENTS_TOPIC).await?;
+    let recorded = recorded.ok_or(RunError::NotRecorded)?;
+    topics::check(kafka, EVENTS_TOPIC, recorded.partition_count).await?;
+    Ok(())
 }
 
 fn session_config(config: &Config) -> SessionConfig {

@@ -7,3 +7,4 @@ pub(crate) mod scale;
 mod servers;
 mod snapshot;
 mod store_stall;
+mod topic_change;
