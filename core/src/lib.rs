@@ -13,6 +13,7 @@ pub mod limits;
 pub mod partition;
 pub mod permission;
 pub mod prefix;
+pub mod presence;
 pub mod resend;
 pub mod resume;
 pub mod room_log;

@@ -6,6 +6,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use roomlog_core::{
     ids::{RoomKey, Seq},
     interest::GatewayId,
+    presence::Declaration,
 };
 use roomlog_platform::link::{
     EncodedSignal, Identity, RoomInterest, WireError,
@@ -112,6 +113,36 @@ impl proto::link_server::Link for Attach {
         Ok(Response::new(proto::EventsReply { events }))
     }
 
+    async fn presence(
+        &self,
+        request: Request<proto::PresenceRequest>,
+    ) -> Result<Response<proto::Presences>, Status> {
+        let proto::PresenceRequest {
+            rooms: wanted,
+            totals_only,
+        } = request.into_inner();
+        let mut split = BTreeMap::<u32, Vec<RoomKey>>::new();
+        for room in wanted {
+            let key = parse_key(&room)?;
+            let partition = self.directory.partition_of(&key);
+            split.entry(partition).or_default().push(key);
+        }
+        let mut rooms = Vec::new();
+        for keys in split.into_values() {
+            let Some(first) = keys.first().cloned() else {
+                continue;
+            };
+            let answer = self.ask(first, EVENTS_TIMEOUT, |reply| Command::Presence {
+                keys,
+                totals_only,
+                reply,
+            });
+            // Rooms that are not owned here are left out.
+            rooms.extend(answer.await.unwrap_or_default());
+        }
+        Ok(Response::new(proto::Presences { rooms }))
+    }
+
     async fn head(
         &self,
         request: Request<proto::HeadRequest>,
@@ -188,10 +219,20 @@ fn messages(next: Sendable) -> impl Iterator<Item = from_fanout::Kind> {
         (!next.signals.is_empty()).then_some(from_fanout::Kind::Signals(proto::Signals {
             signals: next.signals,
         }));
+    let lapsed = next
+        .has_lapsed
+        .then_some(from_fanout::Kind::Lapsed(proto::Lapsed {}));
+    let presences = proto::Presences {
+        rooms: next.presences,
+    };
+    let presences =
+        (!presences.rooms.is_empty()).then_some(from_fanout::Kind::Presences(presences));
     let forward = (!forward.events.is_empty() || !forward.heads.is_empty()).then_some(forward);
     owned
         .chain(forward.map(from_fanout::Kind::Forward))
         .chain(signals)
+        .chain(lapsed)
+        .chain(presences)
 }
 
 /// Hands a gateway's interest to the owners, until its stream ends. An owner that is busy makes only this gateway wait.
@@ -205,6 +246,12 @@ async fn listen(
         match message.kind {
             Some(from_gateway::Kind::Interest(change)) => {
                 if let Err(error) = take_interest(change, gateway, &outbox, &directory).await {
+                    tracing::warn!(stream = gateway.0, %error, "a gateway can't be understood");
+                    break;
+                }
+            }
+            Some(from_gateway::Kind::Declarations(said)) => {
+                if let Err(error) = take_declarations(said, gateway, &outbox, &directory).await {
                     tracing::warn!(stream = gateway.0, %error, "a gateway can't be understood");
                     break;
                 }
@@ -232,6 +279,34 @@ async fn take_interest(
                     gateway,
                     outbox,
                     rooms,
+                })
+                .await;
+        }
+    }
+    Ok(())
+}
+
+async fn take_declarations(
+    said: proto::Declarations,
+    gateway: GatewayId,
+    outbox: &Arc<Outbox>,
+    directory: &Directory,
+) -> Result<(), WireError> {
+    let mut split = BTreeMap::<u32, Vec<Declaration>>::new();
+    for declaration in said.declarations {
+        let declaration = Declaration::try_from(declaration)?;
+        let partition = directory.partition_of(&declaration.key);
+        split.entry(partition).or_default().push(declaration);
+    }
+    for (partition, declarations) in split {
+        // As with interest: the gateway says it again where the partition is owned.
+        if let Some(owner) = directory.owner(partition) {
+            let outbox = Arc::clone(outbox);
+            let _ = owner
+                .send(Command::Declarations {
+                    gateway,
+                    outbox,
+                    declarations,
                 })
                 .await;
         }

@@ -35,6 +35,7 @@ pub(crate) enum Record {
 pub(crate) enum CacheWrite {
     Tail,
     Snapshot,
+    Presence,
 }
 
 /// Declares every metric, once per process.
@@ -153,6 +154,7 @@ pub(crate) fn cache_write(write: CacheWrite, worked: bool) {
     let what = match write {
         CacheWrite::Tail => "tail",
         CacheWrite::Snapshot => "snapshot",
+        CacheWrite::Presence => "presence",
     };
     let result = if worked { "ok" } else { "error" };
     counter!(CACHE_WRITES, "what" => what, "result" => result).increment(1);

@@ -33,6 +33,9 @@ const FORWARD_HEADS_MAX: usize = 10_000;
 /// Signals that may wait for one gateway, one per subject: some 2 MiB. Full: a signal is lost.
 const SIGNALS_MAX: usize = 16_384;
 
+/// Bytes of presence one gateway may have waiting. Full: all of it is dropped and the gateway asks anew.
+const PRESENCE_BYTES_MAX: usize = 4 << 20;
+
 /// Signals in one message: some 100 KiB.
 const SIGNALS_AT_ONCE: usize = 1_024;
 
@@ -54,6 +57,10 @@ pub(crate) struct Sendable {
     pub(crate) heads: Vec<RoomHead>,
     /// Encoded signals, only when no event waits.
     pub(crate) signals: Vec<Bytes>,
+    /// Encoded presence of rooms, each room's in order.
+    pub(crate) presences: Vec<Bytes>,
+    /// Presence was dropped before that.
+    pub(crate) has_lapsed: bool,
 }
 
 /// The queue itself.
@@ -67,6 +74,10 @@ struct Queue {
     /// The highest head of each room, where one is to be sent.
     heads: HashMap<RoomKey, (Seq, Count)>,
     signals: Latest<Subject, Bytes>,
+    presences: VecDeque<Bytes>,
+    /// Of `presences`.
+    presence_bytes: usize,
+    has_lapsed: bool,
     /// Whether something was added since the stream was last woken.
     unannounced: bool,
     closed: bool,
@@ -108,6 +119,11 @@ impl Outbox {
         if !self.lock().push_signal(signal) {
             metrics::signals_lost(1);
         }
+    }
+
+    /// Adds presence of a room. Call [`Self::wake`] after the last of a batch.
+    pub(crate) fn push_presence(&self, said: Bytes) {
+        self.lock().push_presence(said);
     }
 
     /// States what this instance owns.
@@ -165,6 +181,9 @@ impl Queue {
             bytes_max,
             heads: HashMap::new(),
             signals: Latest::bounded(SIGNALS_MAX),
+            presences: VecDeque::new(),
+            presence_bytes: 0,
+            has_lapsed: false,
             unannounced: false,
             closed: false,
         }
@@ -222,6 +241,32 @@ impl Queue {
             .push(signal.signal.subject(), signal.record.clone())
     }
 
+    fn push_presence(&mut self, said: Bytes) {
+        if self.closed {
+            return;
+        }
+        self.unannounced = true;
+        self.presence_bytes += said.len();
+        self.presences.push_back(said);
+        if self.presence_bytes > PRESENCE_BYTES_MAX {
+            self.presences = VecDeque::new();
+            self.presence_bytes = 0;
+            self.has_lapsed = true;
+        }
+    }
+
+    fn take_presences(&mut self) -> Vec<Bytes> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < FORWARD_BYTES_MAX
+            && let Some(said) = self.presences.pop_front()
+        {
+            bytes += said.len();
+            taken.push(said);
+        }
+        self.presence_bytes -= bytes;
+        taken
+    }
+
     /// Takes one message's worth. Heads wait for the events before them, so that no head runs ahead of an event that
     /// is on its way.
     fn take(&mut self) -> Option<Sendable> {
@@ -244,6 +289,8 @@ impl Queue {
                 .filter_map(|key| self.take_head(key))
                 .collect();
             sendable.signals = self.signals.take(SIGNALS_AT_ONCE);
+            sendable.has_lapsed = std::mem::take(&mut self.has_lapsed);
+            sendable.presences = self.take_presences();
         }
         (sendable != Sendable::default()).then_some(sendable)
     }
@@ -363,6 +410,20 @@ mod tests {
         assert_eq!(queue.take().unwrap().signals, Vec::<Bytes>::new());
         assert_eq!(queue.take().unwrap().signals, [typing(2).record]);
         assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn presence_that_does_not_fit_is_asked_for_anew() {
+        let mut queue = Queue::bounded(1);
+        let half = Bytes::from(vec![0; PRESENCE_BYTES_MAX / 2]);
+        for _ in 0..3 {
+            queue.push_presence(half.clone());
+        }
+        queue.push_presence(Bytes::from_static(b"after"));
+        let next = queue.take().unwrap();
+        assert_eq!((next.has_lapsed, next.presences.len()), (true, 1));
+        assert_eq!(queue.take(), None);
+        assert_eq!(queue.presence_bytes, 0);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 mod base;
 mod effects;
 mod loads;
+mod presence;
 mod recall;
 mod snapshots;
 mod state;
@@ -15,9 +16,11 @@ use bytes::Bytes;
 use roomlog_core::{
     ids::{RoomKey, Seq},
     interest::GatewayId,
+    presence::Declaration,
     room_log::Spec,
 };
 use roomlog_platform::{
+    config,
     dynamo::Store,
     kafka::{Producer, ReadError, Reader},
     link::{EncodedSignal, RoomHead, RoomInterest},
@@ -47,6 +50,24 @@ pub(crate) enum Command {
     },
     /// What is live in rooms of this partition.
     Signals(Vec<EncodedSignal>),
+    /// How users of a gateway stand in rooms of this partition.
+    Declarations {
+        /// Who says it.
+        gateway: GatewayId,
+        /// Where its events go.
+        outbox: Arc<Outbox>,
+        /// What it says.
+        declarations: Vec<Declaration>,
+    },
+    /// Who is in rooms.
+    Presence {
+        /// The rooms.
+        keys: Vec<RoomKey>,
+        /// Whether totals are enough.
+        totals_only: bool,
+        /// Encoded, one per room.
+        reply: oneshot::Sender<Vec<Bytes>>,
+    },
     /// Recent events of a room from memory.
     Events {
         /// The room.
@@ -95,6 +116,7 @@ pub(crate) struct Resources {
     pub(crate) window_offsets: i64,
     /// A name no other run of any instance has.
     pub(crate) instance: Arc<str>,
+    pub(crate) presence: config::Presence,
 }
 
 /// Why an owner stopped. It is started again, as an operator may mend the cause.

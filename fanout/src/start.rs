@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use roomlog_platform::{
     backoff::Backoff,
-    config::Config,
+    config::{self, Config},
     dynamo::Store,
     kafka::{
         ConnectError, EVENTS_TOPIC, KafkaConfig, Producer, Reader,
@@ -46,7 +46,7 @@ pub(crate) async fn start(
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
     loop {
         let attempt = tokio::select! {
-            attempt = reach(&kafka, &store, &cache, group) => attempt,
+            attempt = reach(&kafka, &store, &cache, group, &config.presence) => attempt,
             () = shutdown.begun() => return Ok(None),
         };
         match attempt {
@@ -73,6 +73,7 @@ async fn reach(
     store: &Store,
     cache: &Cache,
     group: &str,
+    presence: &config::Presence,
 ) -> Result<Start, RunError> {
     let topic = store
         .topic(EVENTS_TOPIC)
@@ -94,6 +95,7 @@ async fn reach(
         partition_count: topic.partition_count,
         window_offsets: topic.window_offsets,
         instance: Arc::clone(&instance),
+        presence: presence.clone(),
     };
     let identity = Identity {
         instance,

@@ -21,6 +21,7 @@ use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Fu
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{MessageId, RoomKey},
+    presence::Ending,
     resend::Resends,
     session::{Action, Done, RequestId, Session, SubIndex},
     signal::TypingPace,
@@ -81,6 +82,8 @@ pub(crate) struct Connection {
     /// Subscriptions to signals.
     listening: HashMap<SubIndex, Listening>,
     typing: TypingPace,
+    /// Whether the client says goodbye.
+    ending: Ending,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
     /// What waits for a COMMIT's checks, so that nothing overtakes it.
     deferred: VecDeque<Action>,
@@ -158,6 +161,7 @@ impl Connection {
             subscriptions: HashMap::new(),
             listening: HashMap::new(),
             typing: TypingPace::default(),
+            ending: Ending::Lost,
             doing: FuturesUnordered::new(),
             deferred: VecDeque::new(),
             is_committing: false,
@@ -181,6 +185,10 @@ impl Connection {
         while self.closing.is_none() && !is_gone {
             self.set_timer(timer.as_mut());
             match self.next_event(timer.as_mut(), drain_begun.as_mut()).await {
+                Event::Input(Input::Closed) => {
+                    self.ending = Ending::Explicit;
+                    is_gone = true;
+                }
                 Event::Input(Input::Gone) | Event::WriteFailed => is_gone = true,
                 event => self.apply(event),
             }
@@ -257,7 +265,7 @@ impl Connection {
                 self.drain_ms =
                     Some(now_ms + spread_ms(self.gateway.config.gateway.drain.as_millis()))
             }
-            Event::Input(Input::Gone) | Event::WriteFailed => {}
+            Event::Input(Input::Gone | Input::Closed) | Event::WriteFailed => {}
         }
     }
 
@@ -340,6 +348,10 @@ impl Connection {
         let signals = signals.map(|(index, it)| (index, it.key, it.envelope));
         for (index, key, envelope) in events.chain(signals) {
             self.gateway.hub.leave(key, self.id, index, envelope).await;
+        }
+        if let Some(member) = &self.member {
+            let user = &member.user.id;
+            self.gateway.presence.close(user, self.id, self.ending);
         }
         // The user's next connection does not have to wait for this one's aftermath.
         self.member = None;

@@ -18,6 +18,7 @@ use crate::{
     auth::{AuthError, Identity, Tickets, Verifier},
     clock,
     hub::{Caller, ConnectionId, Echo, Hub, Purpose, Source, unsent},
+    presence::Presence,
     publish::Record,
     rate::Bucket,
     reads::ReadMarks,
@@ -41,6 +42,7 @@ pub(crate) struct Gateway {
     pub(crate) users: Users,
     pub(crate) guests: GuestRate,
     pub(crate) reads: ReadMarks,
+    pub(crate) presence: Presence,
     pub(crate) readiness: Readiness,
     /// Tells connections to go.
     pub(crate) drain: Shutdown,

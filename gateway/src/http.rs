@@ -4,6 +4,7 @@ mod accounts;
 mod listener;
 mod messages;
 mod page;
+mod presence;
 mod problem;
 mod request;
 mod rooms;
@@ -53,6 +54,9 @@ fn routes(gateway: Arc<Gateway>) -> Router {
             get(messages::page).post(messages::post),
         )
         .route("/rooms/{id}/read", post(messages::read))
+        .route("/rooms/{id}/presence", get(presence::room))
+        .route("/rooms/{id}/viewers", get(presence::viewers))
+        .route("/presence/query", post(presence::query))
         .route("/trace/{id}", get(messages::trace))
         .layer(cors(&gateway.config.gateway.allowed_origins));
     Router::new()

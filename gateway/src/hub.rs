@@ -26,7 +26,7 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     kafka::Delivery as Acknowledgement,
-    link::{LinkEvent, LinkId, RoomHead},
+    link::{LinkEvent, LinkId, RoomHead, Said},
     shutdown::Shutdown,
     stored_event::StoredEvent,
 };
@@ -41,7 +41,7 @@ pub(crate) use self::{
     serving::unsent,
     shown::{Decoded, Shown, reset_frame, text},
 };
-use crate::{metrics, publish::Record};
+use crate::{metrics, presence::Presence, publish::Record};
 
 /// Commands that wait for one shard. When full, those who send them wait, which slows the clients that cause them.
 const COMMANDS_MAX: usize = 4_096;
@@ -53,6 +53,7 @@ const SIGNALS_MAX: usize = 4_096;
 pub(crate) struct Hub {
     shards: Arc<[mpsc::Sender<Command>]>,
     signals: Arc<[mpsc::Sender<Stamped>]>,
+    presence: Presence,
 }
 
 /// What a shard is asked to do.
@@ -70,12 +71,18 @@ pub(crate) enum Command {
     Events(Vec<StoredEvent>),
     /// Heads of this shard's rooms.
     Heads(Vec<RoomHead>),
-    /// A fanout took over partitions.
-    Gained {
+    /// A fanout owns exactly these partitions now.
+    Owned {
         link: LinkId,
         partitions: Arc<[u32]>,
+        /// Those it did not own before: interest in their rooms is to be declared.
+        gained: Arc<[u32]>,
         partition_count: u32,
     },
+    /// Who is in this shard's rooms, as an owner says.
+    Presences(LinkId, Vec<Said>),
+    /// A link dropped presence: interest in signals is to be declared anew.
+    Lapsed(LinkId),
 }
 
 /// A request that needs a room's state and the caller's standing in it.
@@ -164,6 +171,7 @@ impl Hub {
         let hub = Self {
             shards: shards.into(),
             signals: signals.into(),
+            presence: source.presence.clone(),
         };
         let (linked, is_linked) = watch::channel(false);
         shutdown.spawn(hub.clone().route(links, linked, shutdown.clone()));
@@ -349,6 +357,9 @@ impl Hub {
                 Some(LinkEvent::Down { link }) => {
                     tracing::warn!(link = link.0, "lost a fanout");
                     owners.remove(&link);
+                    let none = Arc::from([]);
+                    self.tell_owned(link, Arc::clone(&none), none, partition_count)
+                        .await;
                 }
                 Some(LinkEvent::Owned {
                     link,
@@ -359,7 +370,20 @@ impl Hub {
                         true => owners.remove(&link),
                         false => owners.insert(link),
                     };
-                    self.tell_gained(link, gained.into(), partition_count).await;
+                    self.presence.declare_to(link, &gained, partition_count);
+                    self.tell_owned(link, partitions.into(), gained.into(), partition_count)
+                        .await;
+                }
+                Some(LinkEvent::Presences { link, rooms }) => {
+                    self.tell_presences(link, rooms).await;
+                    continue;
+                }
+                Some(LinkEvent::Lapsed { link }) => {
+                    for shard in self.shards.iter() {
+                        // Only fails while the process stops.
+                        let _ = shard.send(Command::Lapsed(link)).await;
+                    }
+                    continue;
                 }
                 Some(LinkEvent::Signals { signals }) => {
                     for signal in signals {
@@ -379,15 +403,35 @@ impl Hub {
         }
     }
 
-    async fn tell_gained(&self, link: LinkId, partitions: Arc<[u32]>, partition_count: u32) {
+    async fn tell_owned(
+        &self,
+        link: LinkId,
+        partitions: Arc<[u32]>,
+        gained: Arc<[u32]>,
+        partition_count: u32,
+    ) {
         for shard in self.shards.iter() {
-            let command = Command::Gained {
+            let command = Command::Owned {
                 link,
                 partitions: Arc::clone(&partitions),
+                gained: Arc::clone(&gained),
                 partition_count,
             };
             // Only fails while the process stops.
             let _ = shard.send(command).await;
+        }
+    }
+
+    async fn tell_presences(&self, link: LinkId, rooms: Vec<Said>) {
+        let mut rooms_of: Vec<Vec<Said>> = vec![Vec::new(); self.shards.len()];
+        for said in rooms {
+            rooms_of[self.index_of(said.key())].push(said);
+        }
+        for (shard, rooms) in self.shards.iter().zip(rooms_of) {
+            if !rooms.is_empty() {
+                // Only fails while the process stops.
+                let _ = shard.send(Command::Presences(link, rooms)).await;
+            }
         }
     }
 

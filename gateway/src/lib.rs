@@ -12,6 +12,7 @@ mod http;
 mod hub;
 mod metrics;
 mod outbox;
+mod presence;
 mod publish;
 mod rate;
 mod reads;

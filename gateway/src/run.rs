@@ -30,6 +30,7 @@ use crate::{
     http,
     hub::{Hub, Source},
     metrics,
+    presence::Presence,
     reads::ReadMarks,
     trace::Traces,
     users::Users,
@@ -119,13 +120,22 @@ pub async fn run(
         .clone()
         .unwrap_or_else(|| format!("gateway-{}", uuid::Uuid::new_v4().simple()));
     let (links, link_events) = Links::start(targets, &origin, &behind);
+    let links = Arc::new(links);
+    let presence = Presence::start(
+        &config.presence,
+        Arc::clone(&links),
+        store.clone(),
+        cache.clone(),
+        &behind,
+    );
     let source = Source {
-        links: Arc::new(links),
+        links,
         cache,
         store,
         producer: producer.clone(),
         epoch: epoch.into(),
         traces: Arc::new(Traces::default()),
+        presence: presence.clone(),
     };
     let (hub, mut linked) = Hub::start(&source, link_events, &behind);
     let limits = config.limits();
@@ -139,6 +149,7 @@ pub async fn run(
         users: Users::new(limits.clone()),
         guests: GuestRate::new(),
         reads: ReadMarks::start(producer.clone(), &behind),
+        presence,
         limits,
         source,
         readiness: readiness.clone(),

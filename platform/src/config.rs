@@ -33,6 +33,9 @@ pub struct Config {
     /// Fan-out and where to find it.
     #[config(nested)]
     pub fanout: Fanout,
+    /// Who is here. The same for gateways and fanouts.
+    #[config(nested)]
+    pub presence: Presence,
     /// The process itself.
     #[config(nested)]
     pub process: Process,
@@ -163,6 +166,21 @@ pub struct Fanout {
     /// The replica group of this fanout: `a` or `b`. Each group covers every partition.
     #[config(env = "ROOMLOG_FANOUT_GROUP", default = "a")]
     pub group: String,
+}
+
+/// Who is here. The same for gateways and fanouts.
+#[derive(Clone, Debug, confique::Config)]
+pub struct Presence {
+    /// How long the users of a gateway that was lost count as online. Gateways renew their leases three times as often.
+    #[config(env = "ROOMLOG_PRESENCE_LEASE", default = "30s")]
+    pub lease: Span,
+    /// How long a user whose connection broke counts as online: a client that comes back meanwhile neither leaves nor
+    /// joins. With the time it takes to notice a broken connection, twice the heart-beat, it should stay below 60 s.
+    #[config(env = "ROOMLOG_PRESENCE_HOLD", default = "10s")]
+    pub hold: Span,
+    /// Rooms with more users online are shown by numbers and a sample of names.
+    #[config(env = "ROOMLOG_PRESENCE_NAMES_MAX", default = 200)]
+    pub names_max: u32,
 }
 
 /// The process itself.

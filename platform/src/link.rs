@@ -6,6 +6,7 @@
 mod client;
 mod connection;
 mod pending;
+pub mod presence;
 mod registry;
 pub mod server;
 mod signals;
@@ -23,6 +24,7 @@ use roomlog_core::{
 use thiserror::Error;
 
 pub use client::Links;
+pub use presence::Said;
 pub use roomlog_core::interest::Level;
 pub use signals::EncodedSignal;
 pub use targets::{TargetError, Targets};
@@ -116,6 +118,18 @@ pub enum LinkEvent {
     Signals {
         /// Each comes once per owner of its room.
         signals: Vec<Stamped>,
+    },
+    /// Who is in rooms whose signals were asked for.
+    Presences {
+        /// The link.
+        link: LinkId,
+        /// Wholes and changes, each room's in order.
+        rooms: Vec<Said>,
+    },
+    /// Presence of this link was dropped: interest in signals is to be declared again.
+    Lapsed {
+        /// The link.
+        link: LinkId,
     },
 }
 

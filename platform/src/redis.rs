@@ -5,6 +5,7 @@
 
 mod heads;
 mod once;
+mod presence;
 mod tail;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use redis::{
 use thiserror::Error;
 
 pub use heads::{CHANGED_ROOMS_MAX, HeadsKey};
+pub use presence::{Lease, UserStatus};
 pub use tail::TAIL_EVENTS_MAX;
 
 /// How long a command may take before its caller goes on without it.

@@ -2,6 +2,7 @@
 
 mod connect;
 mod limits;
+mod presence;
 mod refusal;
 mod rest;
 mod send;

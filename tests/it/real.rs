@@ -2,6 +2,7 @@
 
 mod drain;
 mod last_source;
+mod presence;
 mod probes;
 pub(crate) mod scale;
 mod servers;

@@ -11,10 +11,10 @@ use roomlog_platform::{
     dynamo::StoreError,
     kafka::LogRecord,
     link::EncodedEvent,
-    redis::{CacheError, HeadsKey},
+    redis::{CacheError, HeadsKey, Lease},
 };
 
-use super::{Resources, snapshots::Write};
+use super::{Resources, presence::Places, snapshots::Write};
 use crate::{dead_letter, metrics};
 
 /// Waits between attempts to read the store: short, as records wait for it; never a storm.
@@ -37,6 +37,8 @@ pub(super) enum Done {
     Recalled,
     /// Events were written to the tails, or not.
     Tail,
+    /// Presence was written, or not.
+    Places,
     /// The snapshot was written, or not.
     Snapshot(Write, bool),
     /// The snapshot was read, or not.
@@ -112,6 +114,22 @@ impl Effects {
         let written = self.resources.cache.append_tails(&events).await;
         metrics::cache_write(metrics::CacheWrite::Tail, self.worked(written));
         Done::Tail
+    }
+
+    /// `wall_ms` is the time of day: leases end by it.
+    pub(super) async fn write_places(self, places: Places, wall_ms: i64) -> Done {
+        let Places { places, sweep } = places;
+        let lease = Lease {
+            now_ms: u64::try_from(wall_ms).unwrap_or(0),
+            holds: self.resources.presence.lease.0,
+        };
+        let cache = &self.resources.cache;
+        let written = async {
+            cache.write_places(&places, lease).await?;
+            cache.sweep_places(&sweep, lease.now_ms).await
+        };
+        metrics::cache_write(metrics::CacheWrite::Presence, self.worked(written.await));
+        Done::Places
     }
 
     pub(super) async fn write_snapshot(self, write: Write) -> Done {

@@ -13,6 +13,7 @@ use roomlog_core::{
     fresh::FreshQuestions,
     ids::{Count, RoomKey, Seq},
     interest::{GatewayId, InterestTable, Level},
+    presence::Declaration,
     room_log::{Head, Outcome, RoomLog},
 };
 use roomlog_platform::{
@@ -22,7 +23,9 @@ use roomlog_platform::{
 };
 use tokio::sync::oneshot;
 
-use super::{ANSWER_BYTES_MAX, loads::Loads, snapshots::Snapshots, tail::TailBacklog};
+use super::{
+    ANSWER_BYTES_MAX, loads::Loads, presence::Presence, snapshots::Snapshots, tail::TailBacklog,
+};
 use crate::{memory::Memory, metrics, outbox::Outbox};
 
 /// Events sent at once to a gateway that declares interest and is behind. Beyond, it gets the head and asks.
@@ -42,6 +45,7 @@ pub(super) struct State {
     pub(super) snapshots: Snapshots,
     pub(super) tail: TailBacklog,
     pub(super) fresh: FreshQuestions<Question>,
+    pub(super) presence: Presence,
     memory: Memory,
     interest: InterestTable,
     /// The gateways that want a room's signals are live in it.
@@ -75,12 +79,13 @@ pub(super) enum Applied {
 // === impl State ===
 
 impl State {
-    pub(super) fn new(log: RoomLog, trusted: bool, now_ms: u64) -> Self {
+    pub(super) fn new(log: RoomLog, trusted: bool, presence: Presence, now_ms: u64) -> Self {
         Self {
             loads: Loads::new(log.is_complete()),
             snapshots: Snapshots::new(trusted, now_ms),
             tail: TailBacklog::shared_by(log.spec().partition_count),
             fresh: FreshQuestions::default(),
+            presence,
             memory: Memory::shared_by(log.spec().partition_count),
             log,
             interest: InterestTable::new(),
@@ -244,6 +249,9 @@ impl State {
                 Level::None
             };
             self.listeners.set(gateway, &room.key, listens);
+            if room.signals {
+                outbox.push_presence(self.presence.whole(&room.key));
+            }
             match (room.level, self.head(&room.key)) {
                 (Level::None, _) => {}
                 (_, None) => self.loads.want(&room.key),
@@ -262,6 +270,26 @@ impl State {
                 outbox.push_signal(signal);
             }
         }
+    }
+
+    /// Takes how users of a gateway stand in rooms.
+    pub(super) fn declare(
+        &mut self,
+        gateway: GatewayId,
+        outbox: Arc<Outbox>,
+        declarations: Vec<Declaration>,
+    ) {
+        self.presence.declare(gateway, declarations);
+        self.gateways.insert(gateway, outbox);
+    }
+
+    pub(super) fn presences(&self, keys: &[RoomKey], totals_only: bool) -> Vec<Bytes> {
+        let keys = keys.iter();
+        keys.map(|key| match totals_only {
+            true => self.presence.total(key),
+            false => self.presence.whole(key),
+        })
+        .collect()
     }
 
     /// Sends the events after what a gateway has; `false` if they are too many or not all here.
@@ -322,7 +350,7 @@ impl State {
     }
 
     /// Tells badges, repeats the heads of rooms that fell quiet, and forgets who is gone.
-    pub(super) fn tick(&mut self) {
+    pub(super) fn tick(&mut self, now_ms: u64) {
         let gone: Vec<_> = self
             .gateways
             .iter()
@@ -333,6 +361,7 @@ impl State {
             self.gateways.remove(&gateway);
             self.interest.remove_gateway(gateway);
             self.listeners.remove_gateway(gateway);
+            self.presence.detach(gateway, now_ms);
         }
         let busy = std::mem::take(&mut self.busy);
         let quiet = std::mem::replace(&mut self.quiet, busy);
@@ -343,6 +372,12 @@ impl State {
             .chain(&badges)
         {
             self.tell_head(key);
+        }
+        for (key, said) in self.presence.tick(now_ms) {
+            let listeners = self.listeners.live(&key);
+            for outbox in listeners.filter_map(|gateway| self.gateways.get(&gateway)) {
+                outbox.push_presence(said.clone());
+            }
         }
         self.fresh.retain(|question| !question.reply.is_closed());
         self.unanswered

@@ -27,6 +27,7 @@ use super::{
     Command, OwnerError, Resources,
     base::{self, Base},
     effects::{Done, Effects},
+    presence::Presence,
     recall::{Wanted, recall},
     state::{Applied, Question, State},
 };
@@ -151,7 +152,12 @@ impl Owner {
         Self {
             partition,
             stream: effects.resources.reader.open(partition, base.read_from),
-            state: State::new(base.log, base.trusted, 0),
+            state: State::new(
+                base.log,
+                base.trusted,
+                Presence::new(&effects.resources.presence),
+                0,
+            ),
             effects,
             pending: VecDeque::new(),
             blocked: None,
@@ -298,6 +304,16 @@ impl Owner {
                 rooms,
             } => self.state.set_interest(gateway, outbox, rooms),
             Command::Signals(signals) => self.state.pass_on(&signals),
+            Command::Declarations {
+                gateway,
+                outbox,
+                declarations,
+            } => self.state.declare(gateway, outbox, declarations),
+            Command::Presence {
+                keys,
+                totals_only,
+                reply,
+            } => drop(reply.send(self.state.presences(&keys, totals_only))),
             // Who asked may have gone, and then nobody needs the answer.
             Command::Events { key, range, reply } => {
                 drop(reply.send(self.state.events(&key, range)))
@@ -348,6 +364,7 @@ impl Owner {
             }
             Done::Recalled => {}
             Done::Tail => self.state.tail.written(),
+            Done::Places => self.state.presence.written(),
             Done::Snapshot(write, worked) => {
                 self.state
                     .snapshots
@@ -364,7 +381,11 @@ impl Owner {
 
     fn tick(&mut self) {
         let now_ms = self.now_ms();
-        self.state.tick();
+        self.state.tick(now_ms);
+        if let Some(places) = self.state.presence.begin_write(now_ms) {
+            self.running
+                .spawn(self.effects.clone().write_places(places, wall_ms()));
+        }
         self.state.notice_completeness();
         self.look_past_a_stall();
         metrics::position(self.partition, self.state.log.next().offset);

@@ -145,6 +145,7 @@ impl Connection {
         };
         let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());
         let (request, key) = (publish.request, RoomKey::from(&publish.room));
+        let (connection, looks) = (self.id, publish.verb == Verb::Focus);
         let typing = match publish.verb {
             Verb::Typing => match typing(&publish.body) {
                 Ok(on) if self.typing.is_news(&publish.room, on, now_ms) => Some(on),
@@ -164,8 +165,12 @@ impl Connection {
                             .await
                     }
                     None => {
-                        let entered = gateway.hub.enter(&key, &caller, Purpose::READ, None);
-                        entered.await.map(drop)
+                        let entered = gateway.hub.enter(&key, &caller, Purpose::READ, None).await;
+                        if entered.is_ok() {
+                            let user = &caller.user;
+                            gateway.presence.focus(user, connection, &key, looks);
+                        }
+                        entered.map(drop)
                     }
                 };
                 Outcome::Completed(request, outcome.map(|()| Done::Plain))

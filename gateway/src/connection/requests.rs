@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::extract::ws::close_code;
 use futures_util::FutureExt as _;
 use roomlog_core::{
     code::{Code, Refusal},
     event::Event,
     ids::RoomKey,
+    presence::Ending,
     session::{
         Action, ContentType, Credential, Done, Publish, RequestId, SubIndex, Subscribe, Topic, Verb,
     },
@@ -58,7 +60,12 @@ impl Connection {
                 Topic::Room(room) => self.mark_read(request, (&room).into(), seq),
                 _ => self.finish(request, Ok(Done::Plain)),
             },
-            Action::Close { code, reason } => self.closing = Some((code, reason)),
+            Action::Close { code, reason } => {
+                if code == close_code::NORMAL {
+                    self.ending = Ending::Explicit;
+                }
+                self.closing = Some((code, reason));
+            }
         }
     }
 
@@ -147,6 +154,7 @@ impl Connection {
         let actions = self
             .session
             .authenticated(&user.id, Some(expires_ms), now_ms);
+        self.gateway.presence.open(&user.id, self.id);
         self.member = Some(Member {
             user,
             caller,

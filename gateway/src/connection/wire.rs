@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::{Sink as _, Stream as _};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite;
@@ -41,6 +41,8 @@ pub(super) enum Input {
     Ping,
     /// It sent a message beyond the limit.
     TooLarge,
+    /// It closed the WebSocket in order, for good.
+    Closed,
     /// It is gone.
     Gone,
 }
@@ -108,6 +110,9 @@ impl Wire {
                 // The answer to a ping waits inside the socket.
                 self.is_unflushed = true;
                 Input::Ping
+            }
+            Some(Ok(Message::Close(Some(frame)))) if frame.code == close_code::NORMAL => {
+                Input::Closed
             }
             Some(Ok(Message::Close(_))) | None => Input::Gone,
             Some(Err(error)) => reading_failed(error),

@@ -155,7 +155,12 @@ pub(super) async fn show(
     room: Room,
 ) -> Answer {
     let entered = enter(&gateway, &signed_in, &room.key()).await?;
-    Ok(Json(json!({ "room": described(&room.0, &entered) })).into_response())
+    let mut shown = described(&room.0, &entered);
+    let totals = gateway.presence.online_totals(&[room.key()]).await;
+    if let Some(online) = totals.get(&room.key()) {
+        shown["online"] = (*online).into();
+    }
+    Ok(Json(json!({ "room": shown })).into_response())
 }
 
 /// One's own rooms, or all public ones.

@@ -22,7 +22,7 @@ use roomlog_platform::{
 use tokio::time::{Instant, timeout};
 
 use super::shown::{Decoded, Shown};
-use crate::trace::Traces;
+use crate::{presence::Presence, trace::Traces};
 
 /// Events fetched at once: some 50 KiB of usual messages, and no more than 2 MiB of the largest.
 pub(crate) const PAGE_EVENTS_MAX: u64 = 100;
@@ -51,6 +51,7 @@ pub(crate) struct Source {
     /// The life of the tables that all seqs belong to.
     pub(crate) epoch: Arc<str>,
     pub(crate) traces: Arc<Traces>,
+    pub(crate) presence: Presence,
 }
 
 /// A stored event and whether the room's state allowed it, as far as that is known.

@@ -11,7 +11,7 @@ use roomlog_core::{
     gap::{Held, Hole, Verdict, Window},
     ids::{Count, RoomKey, Seq, UserId},
     room_log::Position,
-    room_state::Membership,
+    room_state::{Membership, subject_of},
     session::SubIndex,
     standing::Standing,
     stomp::Envelope,
@@ -80,6 +80,8 @@ pub(crate) struct Room {
     audience: Audience,
     pub(super) signals: Signals,
     standing: Standing,
+    /// Who became a member or ceased to be one, for those who keep count.
+    moves: Vec<(UserId, bool)>,
     echoes: HashMap<(String, String), Vec<oneshot::Sender<Echo>>>,
     /// Whether events or rows are being fetched.
     is_filling: bool,
@@ -112,6 +114,7 @@ impl Room {
             audience: Audience::default(),
             signals: Signals::default(),
             standing,
+            moves: Vec::new(),
             echoes: HashMap::new(),
             is_filling: false,
             used_ms: now_ms,
@@ -241,6 +244,11 @@ impl Room {
         }
     }
 
+    /// Takes who became a member, or ceased to be one, since this was last asked.
+    pub(crate) fn take_moves(&mut self) -> Vec<(UserId, bool)> {
+        std::mem::take(&mut self.moves)
+    }
+
     /// Ends a subscription; nothing more is put into its outbox.
     pub(crate) fn leave(&mut self, connection: ConnectionId, index: SubIndex, envelope: &Envelope) {
         self.audience.dismiss(connection, index, envelope);
@@ -319,6 +327,10 @@ impl Room {
             return;
         }
         let is_void = !self.standing.apply(event, decoded.stored.seq);
+        let subject = subject_of(event).unwrap_or(&event.sender.id);
+        let row = self.standing.member(subject).flatten();
+        let is_in = row.is_some_and(|row| row.is_in());
+        self.moves.push((subject.clone(), is_in));
         self.show(&decoded, is_void);
     }
 

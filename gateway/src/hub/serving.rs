@@ -56,6 +56,9 @@ impl Source {
     }
 
     pub(super) fn fetch_needs(&self, room: &mut Room, fetches: &mut JoinSet<Fetched>) {
+        for (user, is_in) in room.take_moves() {
+            self.presence.moved(&user, room.key(), is_in);
+        }
         let Some(need) = room.need() else {
             return;
         };
@@ -103,6 +106,15 @@ impl Source {
         });
     }
 
+    /// Somebody follows a room they are a member of. Their rooms were looked up when they came, but the store may have
+    /// been behind.
+    fn note_member(&self, room: &Room, user: &UserId) {
+        let row = room.standing().member(user).flatten();
+        if row.is_some_and(|row| row.is_in()) {
+            self.presence.moved(user, room.key(), true);
+        }
+    }
+
     fn carry_out(&self, room: &mut Room, ask: Ask) {
         room.touch(clock::monotonic_ms());
         let next = room.head().next();
@@ -119,6 +131,7 @@ impl Source {
                 // Someone who was removed still gets what happened up to that.
                 let may_read = decide(room.standing(), &ask.caller, &Purpose::READ, next).is_ok();
                 let pulled = room.pull(&subscriber, next, may_read);
+                self.note_member(room, &subscriber.user);
                 // A connection that is gone is found by its closed outbox.
                 let _ = reply.send(Ok(pulled));
             }
@@ -149,6 +162,7 @@ impl Source {
             }
             (Action::Listen { subscriber, reply }, Ok(())) => {
                 let key = room.key().clone();
+                self.note_member(room, &ask.caller.user);
                 room.signals.enlist(&key, subscriber);
                 if !std::mem::replace(&mut room.signals.is_declared, true) {
                     self.declare(room, Level::Live);

@@ -12,7 +12,7 @@ use roomlog_core::{
     signal::Stamped,
 };
 use roomlog_platform::{
-    link::{LinkId, RoomHead, RoomInterest},
+    link::{LinkId, RoomHead, RoomInterest, Said},
     shutdown::Shutdown,
     stored_event::StoredEvent,
 };
@@ -166,13 +166,19 @@ impl Shard {
                 }
             }
             Command::Heads(heads) => heads.into_iter().for_each(|head| self.note_head(&head)),
-            Command::Gained {
+            Command::Owned {
                 link,
                 partitions,
+                gained,
                 partition_count,
             } => {
-                self.declare_anew(link, &partitions, partition_count);
+                self.declare_anew(link, &gained, partition_count);
+                self.lose_owner(link, &partitions, partition_count);
             }
+            Command::Presences(link, rooms) => {
+                rooms.into_iter().for_each(|said| self.see(link, said));
+            }
+            Command::Lapsed(link) => self.ask_presence_anew(link),
         }
     }
 
@@ -188,6 +194,40 @@ impl Shard {
             self.lively.insert(signal.key.clone());
             open.room.signals.take(signal);
         }
+    }
+
+    /// Takes an owner's word on who is in a room.
+    fn see(&mut self, link: LinkId, said: Said) {
+        if let Some(Slot::Open(open)) = self.rooms.get_mut(said.key()) {
+            self.lively.insert(said.key().clone());
+            open.room.signals.see(link, said);
+        }
+    }
+
+    /// A fanout owns these partitions and no others: what it said of other rooms does not hold for ever.
+    fn lose_owner(&mut self, link: LinkId, partitions: &[u32], partition_count: u32) {
+        for (key, slot) in &mut self.rooms {
+            let partition = partition_of(key.as_str().as_bytes(), partition_count);
+            if let Slot::Open(open) = slot
+                && open.room.signals.is_declared
+                && !partitions.contains(&partition)
+            {
+                open.room.signals.lose_owner(link);
+                self.lively.insert(key.clone());
+            }
+        }
+    }
+
+    /// Asks a fanout for the whole presence of its rooms that are listened to.
+    fn ask_presence_anew(&self, link: LinkId) {
+        let open = self.rooms.values().filter_map(|slot| match slot {
+            Slot::Open(open) => Some(&open.room),
+            Slot::Opening(_) => None,
+        });
+        let heard = open.filter(|room| room.signals.is_declared);
+        let theirs = heard.filter(|room| self.source.links.owners(room.key()).contains(&link));
+        let interest: Vec<_> = theirs.map(|room| interest(room, Level::Live)).collect();
+        self.source.links.set_interest(link, interest);
     }
 
     fn show_due_signals(&mut self) {
@@ -323,7 +363,9 @@ impl Shard {
             let is_over = open.room.sweep(since_ms) && open.waiting.is_empty();
             let signals = &mut open.room.signals;
             let heard_in_vain = signals.is_declared && signals.is_empty();
-            signals.is_declared &= !heard_in_vain;
+            if heard_in_vain {
+                signals.rest();
+            }
             if is_over {
                 source.declare(&open.room, Level::None);
             } else if heard_in_vain {

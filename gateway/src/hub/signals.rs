@@ -3,14 +3,18 @@
 //! Signals are MESSAGEs of a topic without a log: one snapshot first, then changes. A listener that can't keep up
 //! loses what waits and gets a new snapshot instead.
 
+use std::collections::BTreeSet;
+
 use axum::extract::ws::Utf8Bytes;
 use foldhash::HashMap;
 use roomlog_core::{
     ids::{RoomKey, Seq, UserId},
+    presence::{Mirror, News, View},
     session::SubIndex,
     signal::{Change, Live, Stamped},
     stomp::{Envelope, Mark, MessageFrame, Provenance},
 };
+use roomlog_platform::link::{LinkId, Said};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,10 +23,16 @@ use super::{
 };
 use crate::{clock, outbox::Delivery};
 
+/// How long a new listener waits for an owner's word on who is there. After it the snapshot says what is known.
+const SNAPSHOT_WAIT_MS: u64 = 1_000;
+
 /// The live side of one room.
 #[derive(Debug)]
 pub(super) struct Signals {
     live: Live,
+    presence: Mirror,
+    /// New listeners, until an owner has spoken, and since when.
+    waiting: Vec<(u64, Subscriber)>,
     listeners: HashMap<Envelope, Vec<Subscriber>>,
     /// The rank of the last MESSAGE. Begins with the time, so that ids stay apart when the room is opened again.
     number: u64,
@@ -36,6 +46,8 @@ impl Default for Signals {
     fn default() -> Self {
         Self {
             live: Live::default(),
+            presence: Mirror::default(),
+            waiting: Vec::new(),
             listeners: HashMap::default(),
             number: clock::unix_ms(),
             is_declared: false,
@@ -54,10 +66,74 @@ impl Signals {
 
     /// Shows what is due; `false` once nothing is left to become due.
     pub(super) fn tick(&mut self, key: &RoomKey) -> bool {
-        for change in self.live.due(clock::monotonic_ms()) {
+        let now_ms = clock::monotonic_ms();
+        for change in self.live.due(now_ms) {
             self.show(key, &body_of(change));
         }
-        !self.live.is_quiet()
+        self.show_news(key);
+        self.greet(key, now_ms);
+        !(self.live.is_quiet() && self.presence.is_settled() && self.waiting.is_empty())
+    }
+
+    /// Takes an owner's word on who is here.
+    pub(super) fn see(&mut self, link: LinkId, said: Said) {
+        let key = said.key().clone();
+        match said {
+            Said::Whole(_, view) => self.presence.state(link.0, view),
+            Said::Change(change) => self.presence.change(link.0, change),
+        }
+        self.show_news(&key);
+        self.greet(&key, clock::monotonic_ms());
+    }
+
+    /// A fanout does not own the room any more.
+    pub(super) fn lose_owner(&mut self, link: LinkId) {
+        self.presence.lose(link.0);
+    }
+
+    /// Nobody listens: what the owners say is not followed any more.
+    pub(super) fn rest(&mut self) {
+        self.is_declared = false;
+        self.presence = Mirror::default();
+    }
+
+    fn show_news(&mut self, key: &RoomKey) {
+        for news in self.presence.news(clock::monotonic_ms()) {
+            let view = self.presence.view();
+            let body = match news {
+                News::Presence(user, online) => json!({
+                    "type": "presence",
+                    "user": user.as_str(),
+                    "status": if online { "online" } else { "offline" },
+                }),
+                News::Viewers => viewers(view),
+                News::Sample => {
+                    let viewers = viewers(view);
+                    let online = json!({
+                        "type": "presence",
+                        "online": names(&view.online),
+                        "online_total": view.online_total,
+                    });
+                    self.show(key, &online);
+                    viewers
+                }
+            };
+            self.show(key, &body);
+        }
+    }
+
+    /// Shows their snapshot to those who waited, once there is something to show or no sense in waiting.
+    fn greet(&mut self, key: &RoomKey, now_ms: u64) {
+        let is_known = self.presence.is_known();
+        let greeted = self
+            .waiting
+            .extract_if(.., |(since_ms, _)| {
+                is_known || *since_ms + SNAPSHOT_WAIT_MS <= now_ms
+            })
+            .map(|(_, subscriber)| subscriber);
+        for subscriber in greeted.collect::<Vec<_>>() {
+            self.begin(key, subscriber);
+        }
     }
 
     /// Adds a listener, or begins anew with one, and shows it the state of things.
@@ -67,11 +143,19 @@ impl Signals {
             subscriber.index,
             &subscriber.envelope,
         );
+        let now_ms = clock::monotonic_ms();
+        self.waiting.push((now_ms, subscriber));
+        self.greet(key, now_ms);
+    }
+
+    fn begin(&mut self, key: &RoomKey, subscriber: Subscriber) {
+        let view = self.presence.view();
         let snapshot = json!({
             "type": "snapshot",
-            "online": [],
-            "online_total": 0,
-            "viewers": [],
+            "online": names(&view.online),
+            "online_total": view.online_total,
+            "viewers": names(&view.viewing),
+            "viewers_total": view.viewing_total,
             "reads": {},
         });
         self.number += 1;
@@ -93,6 +177,8 @@ impl Signals {
         index: SubIndex,
         envelope: &Envelope,
     ) {
+        self.waiting
+            .retain(|(_, waiting)| (waiting.connection, waiting.index) != (connection, index));
         if let Some(group) = self.listeners.get_mut(envelope) {
             group.retain(|listener| (listener.connection, listener.index) != (connection, index));
             if group.is_empty() {
@@ -109,6 +195,7 @@ impl Signals {
     /// Ends all subscriptions.
     pub(super) fn clear(&mut self) {
         self.listeners.clear();
+        self.waiting.clear();
     }
 
     /// Ends the subscriptions of connections that are gone.
@@ -118,10 +205,11 @@ impl Signals {
 
     /// Whether nobody listens.
     pub(super) fn is_empty(&self) -> bool {
-        self.listeners.is_empty()
+        self.listeners.is_empty() && self.waiting.is_empty()
     }
 
     fn retain(&mut self, stays: impl Fn(&Subscriber) -> bool) {
+        self.waiting.retain(|(_, waiting)| stays(waiting));
         for group in self.listeners.values_mut() {
             group.retain(&stays);
         }
@@ -152,6 +240,14 @@ fn delivery(to: &Subscriber, number: u64, frame: Utf8Bytes) -> Delivery {
         seq: Seq(number),
         frame,
     }
+}
+
+fn viewers(view: &View) -> Value {
+    json!({"type": "viewers", "users": names(&view.viewing), "total": view.viewing_total})
+}
+
+fn names(users: &BTreeSet<UserId>) -> Vec<&str> {
+    users.iter().map(UserId::as_str).collect()
 }
 
 fn body_of(change: Change) -> Value {
@@ -230,9 +326,32 @@ mod tests {
         }
     }
 
+    /// A room whose owner has spoken.
+    fn known() -> Signals {
+        let mut signals = Signals::default();
+        signals.see(LinkId(1), Said::Whole(key(), View::default()));
+        signals
+    }
+
+    #[test]
+    fn the_first_snapshot_waits_for_an_owner() {
+        let (mut signals, alice) = (Signals::default(), listener("alice"));
+        signals.enlist(&key(), alice.clone());
+        assert_eq!(received(&alice.outbox), [] as [Value; 0]);
+        let view = View {
+            online: [alice.user.clone()].into(),
+            online_total: 1,
+            ..View::default()
+        };
+        signals.see(LinkId(1), Said::Whole(key(), view));
+        let received = received(&alice.outbox);
+        assert_eq!(received.len(), 1);
+        assert_eq!(received[0]["online"], json!(["alice"]));
+    }
+
     #[test]
     fn a_listener_gets_a_snapshot_and_then_changes_once() {
-        let (mut signals, alice) = (Signals::default(), listener("alice"));
+        let (mut signals, alice) = (known(), listener("alice"));
         signals.enlist(&key(), alice.clone());
         for signal in [typing(1, true), typing(1, true)] {
             signals.take(signal);
@@ -248,7 +367,7 @@ mod tests {
 
     #[test]
     fn who_is_removed_hears_nothing_more() {
-        let (mut signals, alice) = (Signals::default(), listener("alice"));
+        let (mut signals, alice) = (known(), listener("alice"));
         signals.enlist(&key(), alice.clone());
         signals.dismiss_user(&alice.user);
         signals.take(typing(1, true));

@@ -1,17 +1,18 @@
 //! A gateway's side: a link to every fanout instance, and questions to the owners of a room.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use roomlog_core::{
     ids::{RoomKey, Seq},
+    presence::{Declaration, View},
     signal::{Signal, Stamp, Stamped},
 };
 use tokio::sync::mpsc;
 
 use super::{
-    EncodedEvent, EncodedSignal, LinkError, LinkEvent, LinkId, RoomHead, RoomInterest, Targets,
-    connection::Connection, proto, registry::Registry,
+    EncodedEvent, EncodedSignal, LinkError, LinkEvent, LinkId, RoomHead, RoomInterest, Said,
+    Targets, connection::Connection, proto, registry::Registry,
 };
 use crate::{shutdown::Shutdown, stored_event::StoredEvent};
 
@@ -73,6 +74,52 @@ impl Links {
         if let Some(pending) = self.registry.pending(link) {
             pending.declare(interest);
         }
+    }
+
+    /// Tells the owners of their rooms how users stand there. Never waits: only the latest per user and room is kept
+    /// until it is sent. An owner that is found later is to be told by [`Self::declare_to`].
+    pub fn declare(&self, declarations: impl IntoIterator<Item = Declaration>) {
+        for declaration in declarations {
+            for pending in self.registry.pending_of_owners(&declaration.key) {
+                pending.place([declaration.clone()]);
+            }
+        }
+    }
+
+    /// Tells one fanout how users stand in rooms.
+    pub fn declare_to(&self, link: LinkId, declarations: impl IntoIterator<Item = Declaration>) {
+        if let Some(pending) = self.registry.pending(link) {
+            pending.place(declarations);
+        }
+    }
+
+    /// Who is in these rooms, from the memory of their owners; a room no owner of which answered is left out. With
+    /// `totals_only` the sets of names are empty.
+    pub async fn presence(&self, keys: &[RoomKey], totals_only: bool) -> HashMap<RoomKey, View> {
+        let mut views = HashMap::new();
+        for (mut client, rooms) in self.registry.rooms_by_owner(keys) {
+            let rooms: Vec<String> = rooms
+                .into_iter()
+                .filter(|key| !views.contains_key(key))
+                .map(|key| key.as_str().to_owned())
+                .collect();
+            if rooms.is_empty() {
+                continue;
+            }
+            let request = proto::PresenceRequest { rooms, totals_only };
+            let Ok(Ok(reply)) =
+                tokio::time::timeout(EVENTS_DEADLINE, client.presence(request)).await
+            else {
+                continue;
+            };
+            let said = reply.into_inner().rooms;
+            let said = said.iter().filter_map(|record| Said::decode(record).ok());
+            views.extend(said.filter_map(|said| match said {
+                Said::Whole(key, view) => Some((key, view)),
+                Said::Change(_) => None,
+            }));
+        }
+        views
     }
 
     /// Sends a signal to every owner of the room. Never waits: where too many wait already, it is lost on that way, and

@@ -11,7 +11,7 @@ use tonic::{
 };
 
 use super::{
-    EncodedEvent, EncodedSignal, Identity, LinkEvent, LinkId, MESSAGE_BYTES_MAX, RoomHead,
+    EncodedEvent, EncodedSignal, Identity, LinkEvent, LinkId, MESSAGE_BYTES_MAX, RoomHead, Said,
     WireError,
     pending::{Pending, Saying},
     proto::{self, from_fanout, from_gateway, link_client::LinkClient},
@@ -226,6 +226,10 @@ impl Connection {
                             let rooms = rooms.into_iter().map(Into::into).collect();
                             from_gateway::Kind::Interest(proto::InterestChange { rooms })
                         }
+                        Saying::Declarations(places) => {
+                            let declarations = places.into_iter().map(Into::into).collect();
+                            from_gateway::Kind::Declarations(proto::Declarations { declarations })
+                        }
                         Saying::Signals(signals) => {
                             from_gateway::Kind::Signals(proto::Signals { signals })
                         }
@@ -263,6 +267,14 @@ impl Connection {
                         .collect(),
                 })
             }
+            Some(from_fanout::Kind::Presences(presences)) => {
+                let rooms = presences.rooms.iter().map(|record| Said::decode(record));
+                Some(LinkEvent::Presences {
+                    link,
+                    rooms: rooms.collect::<Result<_, _>>()?,
+                })
+            }
+            Some(from_fanout::Kind::Lapsed(_)) => Some(LinkEvent::Lapsed { link }),
             Some(from_fanout::Kind::Forward(forward)) => {
                 let events = forward
                     .events

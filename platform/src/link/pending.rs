@@ -1,4 +1,4 @@
-//! What waits to be said to one fanout: interest, which must arrive, and signals, which may be lost.
+//! What waits to be said to one fanout: interest and declarations, which must arrive, and signals, which may be lost.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use roomlog_core::{
-    ids::RoomKey,
+    ids::{RoomKey, UserId},
+    presence::{Declaration, Standing},
     signal::{Latest, Subject},
 };
 use tokio::sync::Notify;
@@ -16,6 +17,9 @@ use super::{EncodedSignal, RoomInterest};
 
 /// Rooms in one declaration: about 100 KiB, so that a gateway with many rooms does not stall the stream with one message.
 const INTEREST_ROOMS_MAX: usize = 2_000;
+
+/// Declarations in one message: about 100 KiB.
+const DECLARATIONS_MAX: usize = 2_000;
 
 /// Signals that wait for one fanout, one per subject. Beyond it a signal is lost.
 const SIGNALS_MAX: usize = 8_192;
@@ -32,12 +36,15 @@ pub(super) struct Pending {
 struct Queue {
     /// The latest wish per room, so that it is bounded by the number of rooms.
     interest: HashMap<RoomKey, RoomInterest>,
+    /// The latest per user and room, so that it is bounded by the users here and their rooms.
+    declarations: HashMap<(RoomKey, UserId), Standing>,
     signals: Latest<Subject, Bytes>,
 }
 
 /// One message.
 pub(super) enum Saying {
     Interest(Vec<RoomInterest>),
+    Declarations(Vec<Declaration>),
     Signals(Vec<Bytes>),
 }
 
@@ -48,6 +55,7 @@ impl Default for Pending {
         Self {
             queue: Mutex::new(Queue {
                 interest: HashMap::new(),
+                declarations: HashMap::new(),
                 signals: Latest::bounded(SIGNALS_MAX),
             }),
             changed: Notify::new(),
@@ -64,6 +72,13 @@ impl Pending {
         self.changed.notify_one();
     }
 
+    pub(super) fn place(&self, declarations: impl IntoIterator<Item = Declaration>) {
+        let declarations = declarations.into_iter();
+        let declarations = declarations.map(|it| ((it.key, it.user), it.standing));
+        self.lock().declarations.extend(declarations);
+        self.changed.notify_one();
+    }
+
     pub(super) fn signal(&self, signal: &EncodedSignal) {
         let subject = signal.signal.subject();
         self.lock().signals.push(subject, signal.record.clone());
@@ -76,13 +91,16 @@ impl Pending {
         if !queue.interest.is_empty() {
             return Some(Saying::Interest(queue.take_interest()));
         }
+        if !queue.declarations.is_empty() {
+            return Some(Saying::Declarations(queue.take_declarations()));
+        }
         let signals = queue.signals.take(SIGNALS_AT_ONCE);
         (!signals.is_empty()).then_some(Saying::Signals(signals))
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let queue = self.lock();
-        queue.interest.is_empty() && queue.signals.is_empty()
+        queue.interest.is_empty() && queue.declarations.is_empty() && queue.signals.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -106,6 +124,21 @@ impl Queue {
         keys.iter()
             .filter_map(|key| self.interest.remove(key))
             .collect()
+    }
+
+    fn take_declarations(&mut self) -> Vec<Declaration> {
+        let places = self.declarations.keys().take(DECLARATIONS_MAX);
+        let places: Vec<_> = places.cloned().collect();
+        let taken = places.into_iter().filter_map(|place| {
+            let standing = self.declarations.remove(&place)?;
+            let (key, user) = place;
+            Some(Declaration {
+                key,
+                user,
+                standing,
+            })
+        });
+        taken.collect()
     }
 }
 

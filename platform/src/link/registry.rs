@@ -114,6 +114,19 @@ impl Registry {
         owners.map(|link| Arc::clone(&link.pending)).collect()
     }
 
+    /// The clients of all owners of any of these rooms, each with the rooms it owns.
+    pub(super) fn rooms_by_owner(
+        &self,
+        keys: &[RoomKey],
+    ) -> Vec<(LinkClient<Channel>, Vec<RoomKey>)> {
+        let links = lock(&self.links);
+        let owners = links.values().map(|link| {
+            let owned = keys.iter().filter(|key| link.owns(key));
+            (link.client.clone(), owned.cloned().collect())
+        });
+        owners.collect()
+    }
+
     /// Takes over the addresses found and returns those that need a task.
     pub(super) fn want(&self, found: BTreeSet<SocketAddr>) -> Vec<SocketAddr> {
         let mut addresses = lock(&self.addresses);

@@ -85,6 +85,13 @@ impl proto::link_server::Link for Fake {
         }))
     }
 
+    async fn presence(
+        &self,
+        _: Request<proto::PresenceRequest>,
+    ) -> Result<Response<proto::Presences>, Status> {
+        Ok(Response::new(proto::Presences::default()))
+    }
+
     async fn head(
         &self,
         request: Request<HeadRequest>,

@@ -58,6 +58,7 @@ pub(crate) struct System {
     /// Where the stores answer, whichever they are.
     pub(crate) kafka: String,
     pub(crate) dynamodb: String,
+    pub(crate) redis: String,
 }
 
 /// The servers of a real stack.
@@ -177,6 +178,7 @@ impl System {
         Self {
             kafka: address("kafka"),
             dynamodb: with_scheme("http", &address("dynamodb")),
+            redis: with_scheme("redis", &address("redis")),
             servers: None,
             services: vec![Service {
                 role: Role::Gateway,
@@ -243,6 +245,7 @@ impl System {
         let mut system = Self {
             kafka: servers.kafka.brokers(),
             dynamodb: servers.dynamodb.endpoint(),
+            redis: servers.redis.url(),
             servers: Some(servers),
             services: Vec::new(),
             variables,

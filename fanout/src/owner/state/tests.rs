@@ -31,6 +31,15 @@ struct Gateway {
     outbox: Arc<Outbox>,
 }
 
+fn presence() -> Presence {
+    let config = roomlog_platform::config::Presence {
+        lease: roomlog_platform::config::Span(Duration::from_millis(100)),
+        hold: roomlog_platform::config::Span(Duration::from_millis(100)),
+        names_max: 100,
+    };
+    Presence::new(&config)
+}
+
 fn key(room: &str) -> RoomKey {
     RoomKey::parse(room).unwrap()
 }
@@ -42,7 +51,7 @@ impl Bench {
 
     fn on(log: RoomLog) -> Self {
         let offset = log.next().offset;
-        let mut state = State::new(log, true, 0);
+        let mut state = State::new(log, true, presence(), 0);
         state.go_live();
         Self { state, offset }
     }
@@ -162,7 +171,7 @@ fn a_badge_is_one_head_however_many_messages_and_every_member_event() {
     bench.message("room");
     bench.join("room");
     bench.message("room");
-    bench.state.tick();
+    bench.state.tick(0);
     assert_eq!(gateway.received(), (vec![2], vec![3]));
 }
 
@@ -172,7 +181,7 @@ fn a_quiet_rooms_head_is_repeated_once() {
     let gateway = bench.attach(1, Level::Live, "room", Some(0));
     bench.message("room");
     for _ in 0..5 {
-        bench.state.tick();
+        bench.state.tick(0);
     }
     assert_eq!(gateway.received(), (vec![1], vec![1]));
 }
@@ -201,7 +210,7 @@ fn a_gateway_that_is_gone_is_forgotten() {
     let mut bench = Bench::new();
     let gateway = bench.attach(1, Level::Live, "room", Some(0));
     gateway.outbox.close();
-    bench.state.tick();
+    bench.state.tick(0);
     assert!(bench.state.gateways.is_empty());
     assert_eq!(bench.state.interest.rooms().count(), 0);
 }

@@ -1,0 +1,62 @@
+//! Who is here: sessions of users, what their gateways declare of them, and what a room's members are shown.
+//!
+//! Three machines, none of which knows a clock:
+//! - [`Local`] is a gateway's: the sessions of its users, and what follows for each of their rooms;
+//! - [`Roster`] is an owner's: what all gateways declared of the rooms of a partition. A declaration holds as long as
+//!   the gateway's stream, and for a lease beyond it, so that a gateway that comes back changes nothing;
+//! - [`Mirror`] is a gateway's again: what the owners say of one room, joined, and what of it is news.
+
+mod local;
+mod mirror;
+mod roster;
+
+use std::collections::BTreeSet;
+
+pub use local::{Declaration, Effect, Ending, Local, SessionId};
+pub use mirror::{Mirror, News};
+pub use roster::{RoomChange, Roster};
+
+use crate::ids::UserId;
+
+/// How a user stands in a room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Standing {
+    /// They have a session and are a member.
+    pub online: bool,
+    /// They look at the room.
+    pub viewing: bool,
+}
+
+/// Who is in a room, or as much of it as is told of a large one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Members who are online.
+    pub online: BTreeSet<UserId>,
+    /// How many those are, where only a sample is named.
+    pub online_total: u64,
+    /// Members who look at the room.
+    pub viewing: BTreeSet<UserId>,
+    /// How many those are, where only a sample is named.
+    pub viewing_total: u64,
+    /// Whether the names are a sample.
+    pub is_sample: bool,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// Neither.
+    pub const NONE: Self = Self {
+        online: false,
+        viewing: false,
+    };
+
+    /// What holds if either is true.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            online: self.online || other.online,
+            viewing: self.viewing || other.viewing,
+        }
+    }
+}

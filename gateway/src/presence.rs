@@ -1,0 +1,289 @@
+//! Who is here: the sessions of this gateway, declared to the owners of their rooms and leased in Redis.
+//!
+//! The owners' word on rooms needs no Redis; what Redis holds is for those who ask about users. Nothing waits for
+//! either: declarations go out when a link has room for them, and leases are renewed in batches.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use roomlog_core::{
+    code::{Code, Refusal},
+    ids::{RoomKey, UserId},
+    partition::partition_of,
+    presence::{Effect, Ending, Local, SessionId, View},
+};
+use roomlog_platform::{
+    config,
+    dynamo::Store,
+    link::{LinkId, Links},
+    redis::{Cache, Lease, UserStatus},
+    shutdown::Shutdown,
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{MissedTickBehavior, interval as ticks},
+};
+
+use crate::{clock, hub::ConnectionId};
+
+/// Renewals in the life of a lease: two may fail.
+const RENEWALS_PER_LEASE: u32 = 3;
+
+/// How often lost sessions are looked for whose time is over.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Comings and goings that wait to be looked up and written. Beyond it one is dropped: the next renewal, or the end of
+/// the lease, makes up for it.
+const NEWS_MAX: usize = 16_384;
+
+/// Users whose rooms are read from the store at once.
+const LOOK_UPS_MAX: usize = 16;
+
+/// The presence of this gateway's users; a clone is the same.
+#[derive(Clone)]
+pub(crate) struct Presence(Arc<Shared>);
+
+struct Shared {
+    local: Mutex<Local>,
+    links: Arc<Links>,
+    store: Store,
+    cache: Cache,
+    /// Names this run of this gateway in the users' sets of sessions.
+    gateway: String,
+    lease: Duration,
+    news: mpsc::Sender<News>,
+    look_ups: Semaphore,
+}
+
+/// What is to be looked up and written.
+enum News {
+    Arrived(UserId),
+    Left(UserId),
+}
+
+// === impl Presence ===
+
+impl Presence {
+    /// Starts to renew leases until the shutdown.
+    pub(crate) fn start(
+        config: &config::Presence,
+        links: Arc<Links>,
+        store: Store,
+        cache: Cache,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let (news, received) = mpsc::channel(NEWS_MAX);
+        let hold_ms = config.hold.as_millis();
+        let presence = Self(Arc::new(Shared {
+            local: Mutex::new(Local::new(hold_ms)),
+            links,
+            store,
+            cache,
+            gateway: uuid::Uuid::new_v4().simple().to_string(),
+            lease: config.lease.0,
+            news,
+            look_ups: Semaphore::new(LOOK_UPS_MAX),
+        }));
+        shutdown.spawn(presence.clone().write(received, shutdown.clone()));
+        shutdown.spawn(presence.clone().renew(shutdown.clone()));
+        presence
+    }
+
+    /// A session begins.
+    pub(crate) fn open(&self, user: &UserId, connection: ConnectionId) {
+        self.change(|local| local.open(user, SessionId(connection.0)));
+    }
+
+    /// A session ends.
+    pub(crate) fn close(&self, user: &UserId, connection: ConnectionId, ending: Ending) {
+        let now_ms = clock::monotonic_ms();
+        self.change(|local| local.close(user, SessionId(connection.0), ending, now_ms));
+    }
+
+    /// A session looks at a room or away from it.
+    pub(crate) fn focus(&self, user: &UserId, connection: ConnectionId, key: &RoomKey, on: bool) {
+        self.change(|local| local.focus(user, SessionId(connection.0), key, on));
+    }
+
+    /// A user became a member of a room, or is none any more. Says nothing about users who are not here.
+    pub(crate) fn moved(&self, user: &UserId, key: &RoomKey, is_in: bool) {
+        if key.room().is_none() {
+            return;
+        }
+        self.change(|local| match is_in {
+            true => local.enter(user, [key.clone()]),
+            false => local.leave(user, key),
+        });
+    }
+
+    /// A fanout took over partitions: it is told who is in their rooms.
+    pub(crate) fn declare_to(&self, link: LinkId, partitions: &[u32], partition_count: u32) {
+        // Under the lock, so that no later declaration overtakes an earlier one.
+        let local = self.lock();
+        let theirs = local.declarations().filter(|declaration| {
+            let key = declaration.key.as_str().as_bytes();
+            partitions.contains(&partition_of(key, partition_count))
+        });
+        self.0.links.declare_to(link, theirs);
+    }
+
+    /// Who is in a room, as its owners know.
+    pub(crate) async fn of_room(&self, key: &RoomKey) -> Result<View, Refusal> {
+        let keys = [key.clone()];
+        let mut views = self.0.links.presence(&keys, false).await;
+        views.remove(key).ok_or_else(|| {
+            Refusal::retry_after(
+                Code::Overloaded,
+                "this room is being taken over, try again",
+                1_000,
+            )
+        })
+    }
+
+    /// How many members are online in each of these rooms, where its owner answered.
+    pub(crate) async fn online_totals(&self, keys: &[RoomKey]) -> HashMap<RoomKey, u64> {
+        let views = self.0.links.presence(keys, true).await;
+        let totals = views.into_iter();
+        totals.map(|(key, view)| (key, view.online_total)).collect()
+    }
+
+    /// Whether users are online anywhere, and when they were last. Without Redis only those who are here are known.
+    pub(crate) async fn of_users(&self, users: &[UserId]) -> Result<Vec<UserStatus>, Refusal> {
+        let here: Vec<bool> = {
+            let local = self.lock();
+            users.iter().map(|user| local.has(user)).collect()
+        };
+        let now_ms = clock::unix_ms();
+        let known = match self.0.cache.statuses(users, now_ms).await {
+            Ok(known) => known,
+            Err(_) if here.iter().all(|is_here| *is_here) => {
+                vec![UserStatus::default(); users.len()]
+            }
+            Err(error) => {
+                tracing::debug!(%error, "nobody can be asked who is online");
+                return Err(Refusal::retry_after(
+                    Code::StoreUnavailable,
+                    "who is online is not known at the moment",
+                    1_000,
+                ));
+            }
+        };
+        let both = known.into_iter().zip(here);
+        Ok(both
+            .map(|(status, is_here)| UserStatus {
+                online: status.online || is_here,
+                last_active_ms: if is_here {
+                    Some(now_ms)
+                } else {
+                    status.last_active_ms
+                },
+            })
+            .collect())
+    }
+
+    /// Changes what is known and carries out what follows.
+    fn change(&self, change: impl FnOnce(&mut Local) -> Vec<Effect>) {
+        let mut local = self.lock();
+        for effect in change(&mut local) {
+            let news = match effect {
+                Effect::Declare(declaration) => {
+                    self.0.links.declare([declaration]);
+                    continue;
+                }
+                Effect::Arrived(user) => News::Arrived(user),
+                Effect::Left(user) => News::Left(user),
+            };
+            // Where it is dropped, the next renewal makes up for it.
+            let _ = self.0.news.try_send(news);
+        }
+    }
+
+    /// Looks up and writes what is new, one thing after the other but for the look-ups.
+    async fn write(self, mut news: mpsc::Receiver<News>, shutdown: Shutdown) {
+        loop {
+            let next = tokio::select! {
+                next = news.recv() => next,
+                () = shutdown.begun() => return,
+            };
+            match next {
+                None => return,
+                Some(News::Arrived(user)) => {
+                    let lease = self.lease();
+                    let users = [user];
+                    let renewed = self.0.cache.renew_sessions(&self.0.gateway, &users, lease);
+                    tolerate(renewed.await);
+                    let [user] = users;
+                    shutdown.spawn(self.clone().look_up(user));
+                }
+                Some(News::Left(user)) => {
+                    if self.lock().has(&user) {
+                        continue;
+                    }
+                    let now_ms = clock::unix_ms();
+                    let ended = self.0.cache.end_sessions(&self.0.gateway, &user, now_ms);
+                    tolerate(ended.await);
+                }
+            }
+        }
+    }
+
+    /// Finds the rooms of a user who came.
+    async fn look_up(self, user: UserId) {
+        // Never closed.
+        let Ok(_turn) = self.0.look_ups.acquire().await else {
+            return;
+        };
+        match self.0.store.rooms_of(&user).await {
+            Ok(rows) => {
+                let rooms = rows.into_iter().filter(|row| row.membership.is_in());
+                let rooms: Vec<RoomKey> = rooms.map(|row| RoomKey::from(&row.room)).collect();
+                self.change(|local| local.enter(&user, rooms));
+            }
+            // The rooms they look at become known by that; the others with their next sign-in.
+            Err(error) => tracing::debug!(%error, "a user's rooms are not known"),
+        }
+    }
+
+    /// Renews the leases of all who are here, and ends the sessions that did not come back.
+    async fn renew(self, shutdown: Shutdown) {
+        let mut renewals = ticks((self.0.lease / RENEWALS_PER_LEASE).max(Duration::from_millis(1)));
+        let mut expiries = ticks(EXPIRY_INTERVAL);
+        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        expiries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = renewals.tick() => {
+                    let users: Vec<UserId> = self.lock().users().cloned().collect();
+                    let renewed = self.0.cache.renew_sessions(&self.0.gateway, &users, self.lease());
+                    tolerate(renewed.await);
+                }
+                _ = expiries.tick() => {
+                    let now_ms = clock::monotonic_ms();
+                    self.change(|local| local.expire(now_ms));
+                }
+                () = shutdown.begun() => return,
+            }
+        }
+    }
+
+    fn lease(&self) -> Lease {
+        Lease {
+            now_ms: clock::unix_ms(),
+            holds: self.0.lease,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Local> {
+        self.0.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lease that was not written is written with the next renewal.
+fn tolerate(written: Result<(), roomlog_platform::redis::CacheError>) {
+    if let Err(error) = written {
+        tracing::debug!(%error, "a lease was not written");
+    }
+}
