@@ -124,7 +124,7 @@ impl Gateway {
             .hub
             .produce(caller, purpose, record, Some(echo))
             .await?;
-        let place = self.acknowledged(&id, acknowledgement.await)?;
+        let place = self.acknowledged(&id, acknowledgement.arrives().await)?;
         match tokio::time::timeout(ECHO_WAIT, echoed).await {
             Ok(Ok(echo)) if echo.is_void => Err(Refusal::new(
                 Code::Conflict,

@@ -25,7 +25,6 @@ use roomlog_core::{
     stomp::Envelope,
 };
 use roomlog_platform::{
-    kafka::Delivery as Acknowledgement,
     link::{LinkEvent, LinkId, RoomHead, Said},
     shutdown::Shutdown,
     stored_event::StoredEvent,
@@ -35,13 +34,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use self::{
     access::{Caller, Purpose},
     audience::{ConnectionId, Subscriber},
-    backfill::{PAGE_EVENTS_MAX, Source, is_stored, page_of_shown, page_to_show},
+    backfill::{PAGE_EVENTS_MAX, Source, page_of_shown, page_to_show, stored_ms},
     opening::fresh_head,
     room::{Echo, Pulled},
     serving::unsent,
     shown::{Decoded, Shown, reset_frame, text},
 };
-use crate::{metrics, presence::Presence, publish::Record};
+use crate::{
+    metrics,
+    presence::Presence,
+    publish::{Acknowledgement, Record},
+};
 
 /// Commands that wait for one shard. When full, those who send them wait, which slows the clients that cause them.
 const COMMANDS_MAX: usize = 4_096;

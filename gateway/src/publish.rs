@@ -7,16 +7,28 @@ use roomlog_core::{
     ids::{MessageId, RoomId, RoomKey, UserId},
     limits::Limits,
 };
+use roomlog_platform::{
+    kafka::{Appended, Delivery, ProduceError},
+    message_trace::Publishing,
+};
 use roomlog_schemas::{RecordHeaders, encode_event, headers, json};
 
 /// A record for `chat.events.v1`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) key: RoomKey,
     pub(crate) id: MessageId,
     pub(crate) sender: UserId,
     pub(crate) value: Bytes,
     pub(crate) headers: RecordHeaders,
+    /// Kept until the log has the record.
+    pub(crate) publishing: Publishing,
+}
+
+/// The log's answer to a record, which also ends the first span of its trace.
+pub(crate) struct Acknowledgement {
+    delivery: Delivery,
+    _publishing: Publishing,
 }
 
 /// A message as a client sent it, by whatever way.
@@ -32,15 +44,33 @@ pub(crate) struct Draft<'a> {
 // === impl Record ===
 
 impl Record {
-    /// Encodes an event that was made by this gateway.
-    pub(crate) fn of(event: &Event, origin: &str) -> Self {
+    /// Encodes an event of this gateway's. A client may have begun a trace.
+    pub(crate) fn of(event: &Event, origin: &str, traceparent: Option<&str>) -> Self {
+        let publishing = Publishing::begin(traceparent);
         Self {
             key: event.key.clone(),
             id: event.id.clone(),
             sender: event.sender.id.clone(),
             value: encode_event(event),
-            headers: headers(event, origin, None),
+            headers: headers(event, origin, publishing.traceparent()),
+            publishing,
         }
+    }
+}
+
+// === impl Acknowledgement ===
+
+impl Acknowledgement {
+    pub(crate) fn of(delivery: Delivery, publishing: Publishing) -> Self {
+        Self {
+            delivery,
+            _publishing: publishing,
+        }
+    }
+
+    /// Resolves when all in-sync replicas have the record, or when that is known to have failed.
+    pub(crate) async fn arrives(self) -> Result<Appended, ProduceError> {
+        self.delivery.await
     }
 }
 
@@ -72,4 +102,36 @@ impl Draft<'_> {
 /// An id for an event whose sender gave none.
 pub(crate) fn fresh_id() -> MessageId {
     MessageId::parse(&uuid::Uuid::now_v7().to_string()).expect("a UUID is visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_clients_trace_goes_into_the_record() {
+        let clients = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let draft = Draft {
+            room: &RoomId::parse("r").unwrap(),
+            id: None,
+            content_type: None,
+            headers: Vec::new(),
+            body: b"hello",
+        };
+        let sender = Sender {
+            id: UserId::parse("alice").unwrap(),
+            name: "Alice".into(),
+            avatar: None,
+        };
+        let event = draft.event(sender, &Limits::default()).unwrap();
+        let trace_of = |client| {
+            let headers = Record::of(&event, "gateway-1", client).headers;
+            let found = headers.into_iter().find(|(name, _)| *name == "traceparent");
+            found.map(|(_, value)| value)
+        };
+        assert_eq!(trace_of(Some(clients)).as_deref(), Some(clients.as_bytes()));
+        assert_eq!(trace_of(Some("not a trace")), None);
+        assert_eq!(trace_of(None), None);
+    }
 }

@@ -14,6 +14,7 @@ use roomlog_platform::{
         RoomMove, RoomRow, Running, Store, StoreError,
     },
     kafka::EVENTS_TOPIC,
+    message_trace,
 };
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -79,6 +80,9 @@ impl Shelf {
             })
             .await?;
             metrics::events_stored(writes.len());
+            for event in writes.iter().map(|write| &write.row.event) {
+                message_trace::passed("persist", event.traceparent.as_deref(), event.at_ms);
+            }
         }
         Ok(())
     }

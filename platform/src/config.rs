@@ -7,7 +7,7 @@ mod load;
 mod value;
 
 pub use load::{ConfigError, Source, VARIABLE_PREFIX, flags, load, template};
-pub use value::{Address, LogFormat, Secret, Span};
+pub use value::{Address, LogFormat, Ratio, Secret, Span};
 
 /// The configuration of a process. A role ignores the sections that are not its own.
 #[derive(Clone, Debug, confique::Config)]
@@ -202,6 +202,9 @@ pub struct Process {
     /// Where traces are sent by OTLP over gRPC, as `http://host:port`; without it none are.
     #[config(env = "ROOMLOG_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
+    /// The share of messages whose way is traced where the client began no trace itself: 0 to 1.
+    #[config(env = "ROOMLOG_TRACE_RATIO", default = 0.01)]
+    pub trace_ratio: Ratio,
     /// The longest a stopping service may take to finish what it began.
     #[config(env = "ROOMLOG_STOP_TIMEOUT", default = "30s")]
     pub stop_timeout: Span,

@@ -7,6 +7,7 @@ pub mod config;
 pub mod dynamo;
 pub mod kafka;
 pub mod link;
+pub mod message_trace;
 pub mod readiness;
 pub mod redis;
 pub mod shutdown;

@@ -1,9 +1,12 @@
 //! Logs, metrics and traces of a process, set up once at its start.
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::global;
 use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SdkTracerProvider},
+};
 use thiserror::Error;
 use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -58,21 +61,20 @@ impl Telemetry {
         let traces = process
             .otlp_endpoint
             .as_deref()
-            .map(|endpoint| trace_provider(service, endpoint))
+            .map(|endpoint| trace_provider(service, endpoint, process.trace_ratio.0))
             .transpose()?;
-        let spans = traces
-            .as_ref()
-            .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
         tracing_subscriber::registry()
             .with(filter)
             .with(lines)
-            .with(spans)
             .try_init()
             .map_err(|error| TelemetryError::Taken(error.to_string()))?;
         let metrics = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), LATENCY_BUCKETS_S)
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(|error| TelemetryError::Taken(error.to_string()))?;
+        if let Some(traces) = &traces {
+            global::set_tracer_provider(traces.clone());
+        }
         Ok(Self { metrics, traces })
     }
 }
@@ -89,6 +91,7 @@ impl Drop for Telemetry {
 fn trace_provider(
     service: &'static str,
     endpoint: &str,
+    ratio: f64,
 ) -> Result<SdkTracerProvider, TelemetryError> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
@@ -97,6 +100,9 @@ fn trace_provider(
         .map_err(|error| TelemetryError::Traces(error.to_string()))?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+            ratio,
+        ))))
         .with_resource(Resource::builder().with_service_name(service).build())
         .build())
 }

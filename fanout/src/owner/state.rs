@@ -19,6 +19,7 @@ use roomlog_core::{
 use roomlog_platform::{
     kafka::LogRecord,
     link::{EncodedEvent, EncodedSignal, RoomHead, RoomInterest},
+    message_trace,
     stored_event::StoredEvent,
 };
 use tokio::sync::oneshot;
@@ -136,6 +137,7 @@ impl State {
             return Applied::Unreadable(Box::new(event), reason.to_string());
         }
         self.show(&event);
+        message_trace::passed("fan out", event.traceparent.as_deref(), event.at_ms);
         if self.live {
             let late_ms = u64::try_from(wall_ms - event.at_ms).unwrap_or(0);
             metrics::forward_latency(Duration::from_millis(late_ms));

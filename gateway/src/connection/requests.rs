@@ -240,7 +240,9 @@ impl Connection {
                 1_000,
             ));
         }
-        let record = Record::of(&event, &self.gateway.origin);
+        let traceparent = event.headers.iter().find(|(name, _)| name == "traceparent");
+        let traceparent = traceparent.map(|(_, value)| value.as_str());
+        let record = Record::of(&event, &self.gateway.origin, traceparent);
         Ok((event, record))
     }
 
@@ -264,9 +266,9 @@ impl Connection {
         self.doing.push(
             async move {
                 let outcome = match submitted.await {
-                    Ok(acknowledgement) => {
-                        gateway.acknowledged(&id, acknowledgement.await).map(drop)
-                    }
+                    Ok(acknowledgement) => gateway
+                        .acknowledged(&id, acknowledgement.arrives().await)
+                        .map(drop),
                     Err(refusal) => Err(refusal),
                 };
                 Outcome::Produced {

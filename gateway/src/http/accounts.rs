@@ -103,7 +103,7 @@ async fn join(gateway: &Gateway, user: &User, key: RoomKey) -> Result<(), Refusa
         is_admin: false,
     };
     let event = membership_event(user, key, MemberChange::Joined);
-    let record = Record::of(&event, &gateway.origin);
+    let record = Record::of(&event, &gateway.origin, None);
     let purpose = Purpose::Change(Box::new(event));
     gateway.carry_out(&caller, purpose, record).await.map(drop)
 }

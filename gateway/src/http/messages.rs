@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     gateway::{Carried, Gateway},
-    hub::{Decoded, Purpose, is_stored, page_to_show},
+    hub::{Decoded, Purpose, page_to_show, stored_ms},
     publish::{Draft, Record},
 };
 
@@ -88,7 +88,9 @@ pub(super) async fn post(
     };
     let event = draft.event(signed_in.user.sender(), &gateway.limits)?;
     signed_in.user.pace([event.id.as_str()])?;
-    let record = Record::of(&event, &gateway.origin);
+    let traceparent = headers.get("traceparent");
+    let traceparent = traceparent.and_then(|value| value.to_str().ok());
+    let record = Record::of(&event, &gateway.origin, traceparent);
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::POST, record)
         .await?;
@@ -189,10 +191,12 @@ pub(super) async fn trace(
     if trace.sender != signed_in.user.id && !signed_in.identity.is_admin {
         return Err(unknown());
     }
+    let persisted_ms = match (trace.seq, RoomKey::parse(&trace.room)) {
+        (Some(seq), Ok(key)) => stored_ms(&gateway.source, &key, Seq(seq)).await,
+        _ => None,
+    };
     let mut answer = json!(trace);
-    if let (Some(seq), Ok(key)) = (trace.seq, RoomKey::parse(&trace.room)) {
-        answer["persisted"] = is_stored(&gateway.source, &key, Seq(seq)).await.into();
-    }
+    answer["persisted_ms"] = persisted_ms.into();
     Ok(Json(answer).into_response())
 }
 

@@ -104,7 +104,7 @@ pub(super) async fn create(
         }),
         headers: Vec::new(),
     };
-    let record = Record::of(&event, &gateway.origin);
+    let record = Record::of(&event, &gateway.origin, None);
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::Create, record)
         .await?;
@@ -313,7 +313,7 @@ async fn change(
     change: MemberChange,
 ) -> Answer {
     let event = membership_event(&signed_in.user, room.key(), change);
-    let record = Record::of(&event, &gateway.origin);
+    let record = Record::of(&event, &gateway.origin, None);
     let purpose = Purpose::Change(Box::new(event));
     let carried = gateway
         .carry_out(&signed_in.caller, purpose, record)

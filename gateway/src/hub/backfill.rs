@@ -143,9 +143,15 @@ pub(crate) async fn page_of_shown(
     Some(shown.collect())
 }
 
-/// Whether the store holds an event.
-pub(crate) async fn is_stored(source: &Source, key: &RoomKey, seq: Seq) -> bool {
-    stored_page(source, key, seq, seq).await.is_some()
+/// When the store was given an event, in milliseconds since the Unix epoch; `None` if it has none or does not answer.
+pub(crate) async fn stored_ms(source: &Source, key: &RoomKey, seq: Seq) -> Option<u64> {
+    let shards = source.stored_room(key).await??.shards;
+    source
+        .store
+        .event_stored_ms(key, shards, seq)
+        .await
+        .inspect_err(|error| tracing::warn!(%error, room = %key, "the store does not answer"))
+        .ok()?
 }
 
 /// The first events of a hole. Goes on until some are found or [`FILL_WAIT`] is over: a room never skips an event.

@@ -16,7 +16,7 @@ use roomlog_core::{
     standing::Standing,
     stomp::Envelope,
 };
-use roomlog_platform::{link::RoomHead, stored_event::StoredEvent};
+use roomlog_platform::{link::RoomHead, message_trace, stored_event::StoredEvent};
 use tokio::sync::oneshot;
 
 use super::{
@@ -341,6 +341,8 @@ impl Room {
         metrics::shown(decoded.stored.at_ms);
         let deliveries = self.audience.show(&shown);
         metrics::deliveries(deliveries);
+        let traceparent = decoded.stored.traceparent.as_deref();
+        message_trace::passed("deliver", traceparent, decoded.stored.at_ms);
         self.traces
             .shown(&self.key, &shown.id, shown.seq, deliveries);
         self.answer_echoes(&shown);

@@ -15,7 +15,7 @@ use super::{
     room::{Need, Room},
     shard::{Fetched, OpenRoom, interest},
 };
-use crate::{clock, metrics};
+use crate::{clock, metrics, publish::Acknowledgement};
 
 /// Turns down the requests that wait for rows the store does not give.
 pub(super) fn refuse_for_want_of(open: &mut OpenRoom, users: &[UserId]) {
@@ -209,6 +209,7 @@ impl Source {
                         partition: None,
                     },
                 );
+                let sent = sent.map(|delivery| Acknowledgement::of(delivery, record.publishing));
                 let _ = reply.send(sent.map_err(|error| unsent(&error)));
             }
         }

@@ -12,6 +12,10 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub SocketAddr);
 
+/// A share of the whole, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio(pub f64);
+
 /// A text that no log, error or debug print shows.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
@@ -55,6 +59,19 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(deserializer)?)
             .ok_or_else(|| D::Error::custom("expected a whole number and ms, s, m or h, like 15s"))
+    }
+}
+
+// === impl Ratio ===
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        if (0.0..=1.0).contains(&share) {
+            Ok(Self(share))
+        } else {
+            Err(D::Error::custom("expected a number from 0 to 1"))
+        }
     }
 }
 

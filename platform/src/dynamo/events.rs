@@ -1,6 +1,9 @@
 //! Events: written once in batches, read by room and seq.
 
-use std::num::NonZeroU16;
+use std::{
+    num::NonZeroU16,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::FutureExt as _;
@@ -8,8 +11,8 @@ use roomlog_core::ids::{RoomKey, Seq};
 
 use super::{
     Consistency, Store, StoreError,
-    item::{Item, name, number, text},
-    rows::{EventRow, KeyShards},
+    item::{Fields, Item, name, number, text},
+    rows::{EventRow, KeyShards, named},
     running::Running,
     tables,
 };
@@ -84,6 +87,12 @@ pub struct EventPage {
     pub complete: bool,
 }
 
+/// Milliseconds since the Unix epoch.
+fn unix_ms() -> u128 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |elapsed| elapsed.as_millis())
+}
+
 /// What one partition key answered.
 pub(super) struct ShardPage {
     pub(super) rows: Vec<EventRow>,
@@ -92,8 +101,8 @@ pub(super) struct ShardPage {
 }
 
 impl Store {
-    /// Writes events. Writing one again with the same content changes nothing, so a call that failed is repeated
-    /// whole.
+    /// Writes events. Writing one again with the same content changes nothing but the note of when that was, so a
+    /// call that failed is repeated whole.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] also when the store keeps leaving items out. Some of the events may be stored.
@@ -107,9 +116,15 @@ impl Store {
 
     async fn put_batch(&self, batch: &[EventWrite<'_>]) -> Result<(), StoreError> {
         let table = self.tables.name(tables::EVENTS);
+        let stored_ms = number(unix_ms());
+        let item = |write: &EventWrite<'_>| {
+            let mut item = write.row.to_item(write.shards);
+            item.extend([named(name::STORED, stored_ms.clone())]);
+            item
+        };
         let mut requests = batch
             .iter()
-            .map(|write| put(write.row.to_item(write.shards)))
+            .map(|write| put(item(write)))
             .collect::<Result<Vec<_>, _>>()?;
         let mut backoff = Backoff::between(WRITE_WAIT.0, WRITE_WAIT.1);
         loop {
@@ -129,6 +144,33 @@ impl Store {
                 ));
             }
             backoff.wait().await;
+        }
+    }
+
+    /// When the row of an event was written last, in milliseconds since the Unix epoch; `None` if it is not there.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn event_stored_ms(
+        &self,
+        key: &RoomKey,
+        shards: KeyShards,
+        seq: Seq,
+    ) -> Result<Option<u64>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(self.tables.name(tables::EVENTS))
+            .key(name::ROOM_SHARD, text(&shards.key_of(key, seq)))
+            .key(name::SEQ, number(seq))
+            .projection_expression("#stored")
+            .expression_attribute_names("#stored", name::STORED)
+            .send()
+            .await
+            .map_err(StoreError::of)?;
+        match answer.item {
+            Some(item) => Fields::of(tables::EVENTS, item).number(name::STORED),
+            None => Ok(None),
         }
     }
 

@@ -47,6 +47,7 @@ pub(super) mod name {
     pub(in super::super) const SHARDS: &str = "shards";
     pub(in super::super) const SLOW_MODE_S: &str = "slow_mode_s";
     pub(in super::super) const STATE: &str = "state";
+    pub(in super::super) const STORED: &str = "stored";
     pub(in super::super) const TRACEPARENT: &str = "traceparent";
     pub(in super::super) const TYPE: &str = "type";
     pub(in super::super) const USER: &str = "user";

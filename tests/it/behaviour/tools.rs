@@ -29,6 +29,7 @@ async fn what_send_sends_is_seen_by_tail_history_trace_and_replay() {
     let system = System::shared().await;
     let alice = system.user("alice");
     let room = alice.opens_room().await;
+    let (_listener, _head) = alice.watches(&room).await;
     let sent = lines(acting(
         system,
         &alice,
@@ -59,16 +60,21 @@ async fn what_send_sends_is_seen_by_tail_history_trace_and_replay() {
         TOOL_LIMIT,
         async || {
             let trace = lines(acting(system, &alice, "trace", &["by-shell"])).await;
-            trace[0]
-                .to_string()
-                .contains("persisted")
-                .then(|| trace[0].clone())
+            trace[0]["persisted_ms"].is_u64().then(|| trace[0].clone())
         },
     )
     .await;
-    for step in ["accepted", "fanned_out", "delivered", "persisted"] {
-        assert!(trace.to_string().contains(step), "no {step} in {trace}");
-    }
+    let at = |station: &str| {
+        trace[station]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {station} in {trace}"))
+    };
+    assert!(
+        at("accepted_ms") <= at("acknowledged_ms").min(at("fanned_out_ms")),
+        "{trace}"
+    );
+    assert!(at("fanned_out_ms") <= at("delivered_ms"), "{trace}");
+    assert!(at("accepted_ms") <= at("persisted_ms"), "{trace}");
 
     let kafka = system.kafka.clone();
     let mut replay = system.tool(&["replay", "--room", &room]);
