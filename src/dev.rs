@@ -22,7 +22,7 @@ use roomlog_platform::{
 
 use crate::{
     cli::Settings,
-    role::Role,
+    role::{Role, adopt_schema_ids},
     tools::{tables, topics},
 };
 
@@ -78,6 +78,8 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
     tables::ensure(&config).await?;
     topics::ensure(&config).await?;
     let registry = registry::serve(&shutdown).await?;
+    config.kafka.registry_url = Some(registry.clone());
+    adopt_schema_ids(&config).await?;
 
     let mut services = tokio::task::JoinSet::new();
     start(&mut services, Role::Fanout, &config, &readiness, &shutdown);

@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use roomlog_platform::{
-    admin::Admin, config::Config, readiness::Readiness, shutdown::Shutdown, telemetry::Telemetry,
+    admin::Admin, config::Config, readiness::Readiness, registry, shutdown::Shutdown,
+    telemetry::Telemetry,
 };
 
 /// The services.
@@ -59,7 +60,18 @@ pub(crate) async fn run(role: Role, config: &Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("ROOMLOG_ADMIN_LISTEN: {listen} can't be listened on"))?;
     tokio::spawn(announce(readiness.clone()));
+    adopt_schema_ids(config).await?;
     role.serve(config, &readiness, &shutdown).await
+}
+
+/// Frames values with the ids of the schema registry, where one is configured.
+pub(crate) async fn adopt_schema_ids(config: &Config) -> anyhow::Result<()> {
+    match &config.kafka.registry_url {
+        Some(address) => registry::adopt_ids(address)
+            .await
+            .context("ROOMLOG_REGISTRY_URL"),
+        None => Ok(()),
+    }
 }
 
 /// Prints the one READY line that starters wait for.

@@ -10,6 +10,7 @@ pub mod link;
 pub mod message_trace;
 pub mod readiness;
 pub mod redis;
+pub mod registry;
 pub mod shutdown;
 pub mod stored_event;
 pub mod telemetry;

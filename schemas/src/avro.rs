@@ -17,7 +17,7 @@ const CAPACITY_BYTES: usize = 256;
 
 /// Writes and reads the values of one subject. Parsing a schema takes far longer than a value, so it is done once.
 pub(crate) struct Codec {
-    id: u32,
+    subject: &'static Subject,
     writer: GenericDatumWriter<'static>,
     reader: GenericDatumReader<'static>,
 }
@@ -25,12 +25,12 @@ pub(crate) struct Codec {
 // === impl Codec ===
 
 impl Codec {
-    /// The codec of a schema that lives as long as the program.
-    pub(crate) fn new(id: u32, schema: &'static Schema) -> Self {
+    /// The codec of a subject, whose schema lives as long as the program.
+    pub(crate) fn new(subject: &'static Subject, schema: &'static Schema) -> Self {
         // Nothing in a value can be longer than the value, so neither may what a length announces.
         max_allocation_bytes(VALUE_BYTES_MAX);
         Self {
-            id,
+            subject,
             writer: GenericDatumWriter::builder(schema)
                 .build()
                 .expect("our schema resolves"),
@@ -44,7 +44,7 @@ impl Codec {
     pub(crate) fn encode(&self, row: &impl Serialize) -> Bytes {
         let mut value = Vec::with_capacity(CAPACITY_BYTES);
         value.push(0);
-        value.extend_from_slice(&self.id.to_be_bytes());
+        value.extend_from_slice(&self.subject.written_id().to_be_bytes());
         self.writer
             .write_ser(&mut value, row)
             .expect("a row has the shape of its schema");
@@ -53,7 +53,7 @@ impl Codec {
 
     /// The row of a framed value. Any bytes may be given.
     pub(crate) fn decode<Row: DeserializeOwned>(&self, value: &[u8]) -> Result<Row, DecodeError> {
-        let mut rest = datum(value, self.id)?;
+        let mut rest = datum(value, self.subject)?;
         let row = self.reader.read_deser(&mut rest);
         let at = HEADER_BYTES.max(value.len() - rest.len());
         match row {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS));
-static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(EVENTS.id, &SCHEMA));
+static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS, &SCHEMA));
 
 /// The framed value of an event.
 pub fn encode_event(event: &Event) -> Bytes {

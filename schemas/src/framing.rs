@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::subjects::Subject;
+
 /// The largest framed value that is decoded; a larger one is refused before a byte of it is read.
 pub const VALUE_BYTES_MAX: usize = 128 << 10;
 
@@ -36,41 +38,54 @@ pub fn schema_id(value: &[u8]) -> Option<u32> {
     }
 }
 
-/// The datum of a value framed with this id.
-pub(crate) fn datum(value: &[u8], id: u32) -> Result<&[u8], DecodeError> {
+/// The datum of a value of this subject.
+pub(crate) fn datum<'a>(value: &'a [u8], subject: &Subject) -> Result<&'a [u8], DecodeError> {
     if value.len() > VALUE_BYTES_MAX {
         return Err(DecodeError::TooLarge(value.len()));
     }
     match schema_id(value) {
         None => Err(DecodeError::Unframed),
-        Some(found) if found != id => Err(DecodeError::UnknownSchema(found)),
+        Some(found) if !subject.has(found) => Err(DecodeError::UnknownSchema(found)),
         Some(_) => Ok(&value[HEADER_BYTES..]),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use super::*;
+    use crate::subjects::EVENTS;
 
     #[test]
     fn a_frame_names_its_schema() {
         assert_eq!(schema_id(&[0, 0, 0, 1, 2, 9]), Some(258));
-        assert_eq!(datum(&[0, 0, 0, 0, 7, 9], 7), Ok(&[9][..]));
-        assert_eq!(
-            datum(&[0, 0, 0, 0, 8, 9], 7),
-            Err(DecodeError::UnknownSchema(8))
-        );
-        for unframed in [&[][..], &[0, 0, 0, 1], &[1, 0, 0, 0, 7, 9]] {
-            assert_eq!(datum(unframed, 7), Err(DecodeError::Unframed));
+        assert_eq!(datum(&[0, 0, 0, 0, 1, 9], &EVENTS), Ok(&[9][..]));
+        let of_reads = datum(&[0, 0, 0, 0, 2, 9], &EVENTS);
+        assert_eq!(of_reads, Err(DecodeError::UnknownSchema(2)));
+        for unframed in [&[][..], &[0, 0, 0, 1], &[1, 0, 0, 0, 1, 9]] {
+            assert_eq!(datum(unframed, &EVENTS), Err(DecodeError::Unframed));
         }
     }
 
     #[test]
     fn an_oversize_value_is_refused_unread() {
         let value = vec![0; VALUE_BYTES_MAX + 1];
-        assert_eq!(
-            datum(&value, 0),
-            Err(DecodeError::TooLarge(VALUE_BYTES_MAX + 1))
-        );
+        let refused = datum(&value, &EVENTS);
+        assert_eq!(refused, Err(DecodeError::TooLarge(VALUE_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn a_registrys_id_is_written_and_the_built_in_one_still_read() {
+        // Its own subject, as ids are the process's.
+        static REGISTERED: AtomicU32 = AtomicU32::new(0);
+        let subject = Subject {
+            registered: &REGISTERED,
+            ..EVENTS
+        };
+        assert_eq!(subject.written_id(), 1);
+        subject.adopt(70_001);
+        assert_eq!(subject.written_id(), 70_001);
+        assert!(subject.has(1) && subject.has(70_001) && !subject.has(2));
     }
 }

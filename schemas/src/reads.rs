@@ -14,7 +14,7 @@ use crate::{
 };
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&READS));
-static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(READS.id, &SCHEMA));
+static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(&READS, &SCHEMA));
 
 /// Marks of one room, coalesced.
 #[derive(Clone, Debug, PartialEq, Eq)]

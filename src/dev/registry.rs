@@ -1,26 +1,33 @@
-//! A read-only schema registry for a development system: the built-in schemas over the registry's common REST calls,
-//! so that a consumer is written against the same interface as in production.
+//! A schema registry for a development system: the built-in schemas over the registry's common REST calls, so that a
+//! consumer is written against the same interface as in production. It takes no others.
 
 use axum::{
     Json, Router,
     extract::Path,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use roomlog_platform::shutdown::Shutdown;
 use roomlog_schemas::{Subject, subjects};
+use serde::Deserialize;
 use serde_json::json;
 
 /// Codes of the registry's interface for things it does not have.
 const SUBJECT_NOT_FOUND: u32 = 40_401;
 const SCHEMA_NOT_FOUND: u32 = 40_403;
 
+#[derive(Deserialize)]
+struct Asked {
+    schema: String,
+}
+
 /// Serves until shutdown; answers with the address.
 pub(super) async fn serve(shutdown: &Shutdown) -> anyhow::Result<String> {
     let routes = Router::new()
         .route("/subjects", get(|| async { Json(names()) }))
         .route("/schemas/ids/{id}", get(schema))
+        .route("/subjects/{subject}", post(lookup))
         .route("/subjects/{subject}/versions/{version}", get(version));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -40,7 +47,7 @@ fn names() -> Vec<&'static str> {
 }
 
 async fn schema(Path(id): Path<u32>) -> Response {
-    let found = subjects().iter().find(|subject| subject.id == id);
+    let found = subjects().into_iter().find(|subject| subject.id == id);
     answer(
         found,
         SCHEMA_NOT_FOUND,
@@ -48,13 +55,20 @@ async fn schema(Path(id): Path<u32>) -> Response {
     )
 }
 
+/// The subject's version that has a schema.
+async fn lookup(Path(name): Path<String>, Json(asked): Json<Asked>) -> Response {
+    let is_it = |subject: &&Subject| subject.name == name && subject.schema == asked.schema;
+    let found = subjects().into_iter().find(is_it);
+    answer(found, SCHEMA_NOT_FOUND, described)
+}
+
 async fn version(Path((name, _)): Path<(String, String)>) -> Response {
-    let found = subjects().iter().find(|subject| subject.name == name);
-    answer(
-        found,
-        SUBJECT_NOT_FOUND,
-        |subject| json!({"subject": subject.name, "version": 1, "id": subject.id, "schema": subject.schema}),
-    )
+    let found = subjects().into_iter().find(|subject| subject.name == name);
+    answer(found, SUBJECT_NOT_FOUND, described)
+}
+
+fn described(subject: &Subject) -> serde_json::Value {
+    json!({"subject": subject.name, "version": 1, "id": subject.id, "schema": subject.schema})
 }
 
 fn answer(

@@ -19,6 +19,8 @@ use roomlog_platform::{
 use roomlog_schemas::json;
 use serde_json::Value;
 
+use crate::role::adopt_schema_ids;
+
 /// Records taken at once; a batch is printed before the next is read.
 const BATCH_RECORDS_MAX: usize = 1_000;
 
@@ -53,6 +55,7 @@ struct Selection {
 }
 
 pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()> {
+    adopt_schema_ids(config).await?;
     let kafka = KafkaConfig::from(&config.kafka);
     let partition_count = topics::describe(&kafka, EVENTS_TOPIC)
         .await?

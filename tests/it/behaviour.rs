@@ -8,5 +8,5 @@ mod rest;
 mod send;
 mod signals;
 mod subscribe;
-mod tools;
+pub(crate) mod tools;
 mod transaction;

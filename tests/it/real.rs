@@ -4,6 +4,7 @@ mod drain;
 mod last_source;
 mod presence;
 mod probes;
+mod registry;
 pub(crate) mod scale;
 mod servers;
 mod snapshot;

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::harness::{Frame, System, User, process::Program, wait::until};
 
 /// A debug build that starts on two busy cores, and a log to be read.
-const TOOL_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const TOOL_LIMIT: Duration = Duration::from_secs(60);
 
-async fn lines(program: Program) -> Vec<Value> {
+pub(crate) async fn lines(program: Program) -> Vec<Value> {
     let output = program.run(TOOL_LIMIT).await;
     output
         .lines()
