@@ -1,7 +1,9 @@
 //! What only real servers and several processes can show.
 
+mod back_pressure;
 mod drain;
 mod last_source;
+mod membership;
 mod presence;
 mod probes;
 mod registry;

@@ -286,6 +286,12 @@ impl System {
                 .map(|(name, value)| ((*name).into(), (*value).into())),
         );
         let name = role.command();
+        // A setting for all: each gets an id of its own from it.
+        for (variable, value) in &mut variables {
+            if variable == "ROOMLOG_INSTANCE_ID" {
+                *value = format!("{value}-{name}-{index}");
+            }
+        }
         let process = program(&format!("{name}-{}", index + 1), &[name], variables).start();
         self.services.push(Service {
             role,
