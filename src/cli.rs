@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Topics(tools::topics::Options),
     /// Make the tables.
     Tables(tools::tables::Options),
+    /// Ask this machine's service whether it is well, for health checks; exit code 0 or 1.
+    Health(tools::health::Options),
     /// Print the schemas of the topics' values.
     Schema,
     /// Print, check or show the configuration.
@@ -109,6 +111,7 @@ pub(crate) async fn dispatch(command: Command, settings: &Settings) -> anyhow::R
         Command::Token(options) => tools::token::run(&options, &settings.load()?),
         Command::Topics(options) => tools::topics::run(options, &settings.load()?).await,
         Command::Tables(options) => tools::tables::run(options, &settings.load()?).await,
+        Command::Health(options) => tools::health::run(&options, &settings.load()?).await,
         Command::Schema => tools::schema::run(),
         Command::Config(options) => tools::config::run(&options, settings),
     }

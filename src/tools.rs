@@ -1,6 +1,7 @@
 //! The tools: results on stdout, everything else on stderr.
 
 pub(crate) mod config;
+pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod replay;
 pub(crate) mod rest;

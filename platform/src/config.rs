@@ -4,10 +4,11 @@
 //! `ROOMLOG_KAFKA_BROKERS` is the key `kafka.brokers` in the file and `--kafka-brokers` on the command line.
 
 mod load;
+mod security;
 mod value;
 
 pub use load::{ConfigError, Source, VARIABLE_PREFIX, flags, load, template};
-pub use value::{Address, LogFormat, Ratio, Secret, Span};
+pub use value::{Address, LogFormat, Ratio, SaslMechanism, Secret, SecurityProtocol, Span};
 
 /// The configuration of a process. A role ignores the sections that are not its own.
 #[derive(Clone, Debug, confique::Config)]
@@ -54,6 +55,29 @@ pub struct Kafka {
     /// Where the schema registry answers; without it schema ids are those the program was built with.
     #[config(env = "ROOMLOG_REGISTRY_URL")]
     pub registry_url: Option<String>,
+    /// How brokers are spoken to: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. TLS needs a program built with
+    /// the feature `kafka-tls`, as the image is.
+    #[config(env = "ROOMLOG_KAFKA_SECURITY_PROTOCOL", default = "PLAINTEXT")]
+    pub security_protocol: SecurityProtocol,
+    /// How the process signs in where the protocol has SASL: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, or
+    /// `AWS_MSK_IAM` for its own AWS identity.
+    #[config(env = "ROOMLOG_KAFKA_SASL_MECHANISM")]
+    pub sasl_mechanism: Option<SaslMechanism>,
+    /// Who signs in by PLAIN or SCRAM.
+    #[config(env = "ROOMLOG_KAFKA_USERNAME")]
+    pub username: Option<String>,
+    /// The password of that user.
+    #[config(env = "ROOMLOG_KAFKA_PASSWORD")]
+    pub password: Option<Secret>,
+    /// PEM file of the authorities that brokers' certificates come from; without it, those the system trusts.
+    #[config(env = "ROOMLOG_KAFKA_CA_FILE")]
+    pub ca_file: Option<String>,
+    /// PEM file of this client's own certificate, where brokers ask for one.
+    #[config(env = "ROOMLOG_KAFKA_CERTIFICATE_FILE")]
+    pub certificate_file: Option<String>,
+    /// PEM file of that certificate's key, not encrypted.
+    #[config(env = "ROOMLOG_KAFKA_KEY_FILE")]
+    pub key_file: Option<String>,
 }
 
 /// The topics, as `roomlog topics create` makes them. Fixed for a topic's life: other values mean a new topic.
@@ -93,9 +117,12 @@ pub struct Dynamodb {
 /// The cache. All of it can be lost.
 #[derive(Clone, Debug, confique::Config)]
 pub struct Redis {
-    /// `redis://` or `rediss://` address.
+    /// `redis://user:password@host:port/`, or `rediss://` for TLS. No log shows it, as it may hold a password.
     #[config(env = "ROOMLOG_REDIS_URL", default = "redis://127.0.0.1:6379/")]
-    pub url: String,
+    pub url: Secret,
+    /// PEM file of the authorities that the server's certificate comes from; without it, those the system trusts.
+    #[config(env = "ROOMLOG_REDIS_CA_FILE")]
+    pub ca_file: Option<String>,
 }
 
 /// Tokens. Exactly one of secret, public key and key set address is given; its kind fixes the algorithm.

@@ -12,6 +12,7 @@ mod membership;
 mod producer;
 mod reader;
 mod record;
+mod token;
 pub mod topics;
 
 pub use config::KafkaConfig;

@@ -11,7 +11,7 @@ mod tail;
 use std::time::Duration;
 
 use redis::{
-    Client,
+    Client, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use thiserror::Error;
@@ -45,8 +45,16 @@ pub struct Cache {
 #[derive(Debug, Error)]
 pub enum CacheError {
     /// The address can't be used: a fault of the configuration.
-    #[error("ROOMLOG_REDIS_URL: expected redis://host:port/: {0}")]
+    #[error("ROOMLOG_REDIS_URL: expected redis://host:port/ or rediss://host:port/: {0}")]
     Address(String),
+    /// The file of authorities can't be used: a fault of the configuration.
+    #[error("ROOMLOG_REDIS_CA_FILE: {path}: {reason}")]
+    Authorities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It did not answer, or refused.
     #[error("redis: {0}")]
     Command(#[from] redis::RedisError),
@@ -72,7 +80,7 @@ impl Cache {
     /// When the address can't be used. A server that is down is no error.
     pub fn connect(config: &crate::config::Redis) -> Result<Self, CacheError> {
         let address = |error: redis::RedisError| CacheError::Address(error.to_string());
-        let client = Client::open(config.url.as_str()).map_err(address)?;
+        let client = client(config)?;
         let settings = ConnectionManagerConfig::new()
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -92,4 +100,23 @@ impl Cache {
         let mut connection = self.connection.clone();
         Ok(redis::cmd("PING").query_async(&mut connection).await?)
     }
+}
+
+/// A client of the address, with the authorities where they are given.
+fn client(config: &crate::config::Redis) -> Result<Client, CacheError> {
+    let address = |error: redis::RedisError| CacheError::Address(error.to_string());
+    let url = config.url.reveal();
+    let Some(path) = &config.ca_file else {
+        return Client::open(url).map_err(address);
+    };
+    let unusable = |reason: String| CacheError::Authorities {
+        path: path.clone(),
+        reason,
+    };
+    let authorities = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let trusted = TlsCertificates {
+        client_tls: None,
+        root_cert: Some(authorities),
+    };
+    Client::build_with_tls(url, trusted).map_err(|error| unusable(error.to_string()))
 }

@@ -13,7 +13,7 @@ pub(super) fn print(running: &Running<'_>, options: &Options) {
         "admin": running.readiness.addresses().get("admin"),
         "kafka": running.config.kafka.brokers,
         "dynamodb": running.config.dynamodb.endpoint,
-        "redis": running.config.redis.url,
+        "redis": running.config.redis.url.reveal(),
         "registry": running.registry,
         "tokens": tokens,
     });

@@ -8,6 +8,8 @@ mod presence;
 mod probes;
 mod registry;
 pub(crate) mod scale;
+#[cfg(feature = "kafka-tls")]
+mod security;
 mod servers;
 mod snapshot;
 mod store_stall;

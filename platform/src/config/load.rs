@@ -22,6 +22,9 @@ const TEST_VARIABLE_PREFIX: &str = "ROOMLOG_TEST_";
 /// Variables of the command line that are no keys: the configuration file, and the gateway the tools talk to.
 const COMMAND_LINE_VARIABLES: &[&str] = &["ROOMLOG_CONFIG", "ROOMLOG_URL"];
 
+/// Fields whose value no message shows.
+const SECRET_FIELDS: &[&str] = &["secret", "password", "url"];
+
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -194,7 +197,7 @@ fn leaf(key: &Key, source: Source, text: &str) -> Result<ConfigLayer, ConfigErro
         Source::Variable => key.variable.to_owned(),
         Source::Flag => format!("--{}", flag_of(key.variable)),
     };
-    let hidden = key.field.contains("secret");
+    let hidden = SECRET_FIELDS.contains(&key.field);
     Err(ConfigError::Value {
         key: name,
         value: if hidden { "(hidden)" } else { text }.to_owned(),
@@ -275,7 +278,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "expected at least 32 bytes, as HS256 asks for (RFC 7518, section 3.2)",
         );
     }
-    Ok(())
+    super::security::check(config)
 }
 
 /// RFC 7518, section 3.2: an HS256 key has at least the size of its hash.

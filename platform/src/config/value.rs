@@ -18,6 +18,7 @@ pub struct Ratio(pub f64);
 
 /// A text that no log, error or debug print shows.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 /// How log lines look.
@@ -28,6 +29,80 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// How brokers are spoken to, under Kafka's own names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SecurityProtocol {
+    /// Neither encrypted nor signed in.
+    Plaintext,
+    /// TLS; the client may show a certificate of its own.
+    Ssl,
+    /// Signed in over an open connection. For a private network only.
+    SaslPlaintext,
+    /// Signed in over TLS.
+    SaslSsl,
+}
+
+/// How the process signs in to brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum SaslMechanism {
+    /// User and password as they are (RFC 4616).
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// A proof of the password (RFC 5802, RFC 7677).
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+    /// A request to Amazon MSK signed by the process's AWS identity, sent as an OAuth bearer token.
+    #[serde(rename = "AWS_MSK_IAM")]
+    AwsMskIam,
+}
+
+// === impl SecurityProtocol ===
+
+impl SecurityProtocol {
+    /// Whether connections are encrypted.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    /// Whether the client signs in.
+    pub fn is_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
+    /// Kafka's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+}
+
+// === impl SaslMechanism ===
+
+impl SaslMechanism {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::AwsMskIam => "OAUTHBEARER",
+        }
+    }
+
+    /// Whether a user and a password are needed.
+    pub fn has_password(self) -> bool {
+        self != Self::AwsMskIam
+    }
 }
 
 // === impl Span ===

@@ -53,7 +53,7 @@ impl ClientContext for Events {
             tracing::error!(reason, "the kafka client failed for good");
             self.failed.send_replace(Some(reason.to_owned()));
         } else {
-            self.lines.complain(&error);
+            self.lines.complain_of(&error, reason);
         }
     }
 }
@@ -72,6 +72,11 @@ impl Lines {
 
     /// An error that the client gets over by itself.
     pub(super) fn complain(&self, error: &KafkaError) {
+        self.complain_of(error, "");
+    }
+
+    /// The same with what the client says of it.
+    pub(super) fn complain_of(&self, error: &KafkaError, reason: &str) {
         let about_connection = matches!(
             error.rdkafka_error_code(),
             Some(
@@ -82,9 +87,9 @@ impl Lines {
             )
         );
         if about_connection && !self.is_due() {
-            tracing::debug!(%error, "kafka client");
+            tracing::debug!(%error, reason, "kafka client");
         } else {
-            tracing::warn!(%error, "kafka client");
+            tracing::warn!(%error, reason, "kafka client");
         }
     }
 

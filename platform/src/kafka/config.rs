@@ -4,11 +4,15 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use rdkafka::ClientConfig;
 
+use crate::config::SaslMechanism;
+
 /// How long the log may take to acknowledge a record before its fate is called unknown: rides out a leader election.
 const MESSAGE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 
 /// How often a client looks up which brokers lead which partitions, which it otherwise does on errors only.
 const METADATA_INTERVAL_MS: &str = "1000";
+
+const SASL_MECHANISM: &str = "sasl.mechanism";
 
 /// Where the log is, and anything about it that has no key of its own.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,13 +64,68 @@ impl KafkaConfig {
     }
 }
 
+impl KafkaConfig {
+    /// Whether clients sign in by tokens that their own poll fetches, which an admin client never does.
+    pub(super) fn signs_in_by_token(&self) -> bool {
+        let mechanism = self.properties.get(SASL_MECHANISM);
+        mechanism.is_some_and(|name| name == SaslMechanism::AwsMskIam.as_str())
+    }
+}
+
 impl From<&crate::config::Kafka> for KafkaConfig {
     fn from(config: &crate::config::Kafka) -> Self {
         Self {
             message_timeout: config.message_timeout.0,
+            properties: security(config),
             ..Self::new(&config.brokers)
         }
     }
+}
+
+/// The client library's properties for TLS and sign-in.
+fn security(config: &crate::config::Kafka) -> BTreeMap<String, String> {
+    let mut properties = BTreeMap::new();
+    let mut set = |key: &str, value: &str| properties.insert(key.to_owned(), value.to_owned());
+    let protocol = config.security_protocol;
+    if protocol.is_tls() || protocol.is_sasl() {
+        set("security.protocol", protocol.as_str());
+    }
+    if protocol.is_tls() {
+        // Without a file the places are tried where systems keep what they trust.
+        set(
+            "ssl.ca.location",
+            config.ca_file.as_deref().unwrap_or("probe"),
+        );
+        if let (Some(certificate), Some(key)) = (&config.certificate_file, &config.key_file) {
+            set("ssl.certificate.location", certificate);
+            set("ssl.key.location", key);
+        }
+    }
+    if let Some(mechanism) = config.sasl_mechanism {
+        set(SASL_MECHANISM, mechanism.as_str());
+        if mechanism == SaslMechanism::AwsMskIam {
+            if let Some(region) = region_of(&config.brokers) {
+                set("sasl.oauthbearer.config", region);
+            }
+        } else if let (Some(username), Some(password)) = (&config.username, &config.password) {
+            set("sasl.username", username);
+            set("sasl.password", password.reveal());
+        }
+    }
+    properties
+}
+
+/// The region in the name of a broker of Amazon MSK: `b-1.name.id.c2.kafka.<region>.amazonaws.com:9098`, or
+/// `kafka-serverless` in its place.
+fn region_of(brokers: &str) -> Option<&str> {
+    let first = brokers.split(',').next()?;
+    let mut labels = first.split('.');
+    labels.find(|label| matches!(*label, "kafka" | "kafka-serverless"))?;
+    let region = labels.next()?;
+    labels
+        .next()
+        .filter(|label| *label == "amazonaws")
+        .and(Some(region))
 }
 
 impl fmt::Debug for KafkaConfig {
@@ -97,5 +156,14 @@ mod tests {
         assert_eq!(client.get("socket.timeout.ms"), Some("4000"));
         assert_eq!(client.get("client.id"), Some("x"));
         assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn the_region_is_in_the_name_of_a_managed_broker() {
+        let provisioned = "b-1.log.a1b2c3.c2.kafka.eu-central-1.amazonaws.com:9098,b-2.x:9098";
+        assert_eq!(region_of(provisioned), Some("eu-central-1"));
+        let serverless = "boot-x.c1.kafka-serverless.us-west-2.amazonaws.com:9098";
+        assert_eq!(region_of(serverless), Some("us-west-2"));
+        assert_eq!(region_of("kafka.example.com:9092"), None);
     }
 }

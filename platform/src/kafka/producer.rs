@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     EVENTS_TOPIC, KafkaConfig,
     client::{Events, Failure},
+    token,
     topics::LETTER_BYTES_MAX,
 };
 
@@ -260,6 +261,12 @@ impl Future for Delivery {
 // === impl Reports ===
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, region: Option<&str>) -> token::Answer {
+        token::generate(region)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.events.log(level, facility, message);
     }

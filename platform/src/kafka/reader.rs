@@ -21,7 +21,7 @@ use self::{
     buffer::Buffer,
     drive::{Driver, Requests},
 };
-use super::{KafkaConfig, LogRecord, client::Lines};
+use super::{KafkaConfig, LogRecord, client::Lines, token};
 
 /// How long a partition's leader may take to tell its bounds.
 const BOUNDS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -295,6 +295,12 @@ impl Drop for Client {
 }
 
 impl ClientContext for Logged {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, region: Option<&str>) -> token::Answer {
+        token::generate(region)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.log(level, facility, message);
     }

@@ -1,18 +1,24 @@
 //! Making the topics, and holding them to what was recorded when they were made.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use rdkafka::{
+    ClientContext,
     admin::{
         AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
     },
     client::DefaultClientContext,
-    error::RDKafkaErrorCode,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::{DEAD_LETTERS_TOPIC, KafkaConfig};
+use super::{DEAD_LETTERS_TOPIC, KafkaConfig, token};
 
 /// How long one request to the brokers may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,9 +102,54 @@ pub enum TopicError {
     /// A setting the client does not take.
     #[error("kafka setting refused: {0}")]
     Setting(String),
+    /// The client library's admin requests can't sign in by token.
+    #[error(
+        "topics can't be made while signing in with AWS_MSK_IAM; make {0} with Kafka's own tools as docs/operations.md says, and run this again"
+    )]
+    NotByToken(String),
     /// No broker answered in time.
     #[error("kafka did not answer: {0}")]
     Unavailable(String),
+}
+
+/// Events looked through for the reason of a failure: the client's log lines come among them, and it says little more
+/// than one reason an attempt.
+const EVENTS_LOOKED_AT_MAX: usize = 64;
+
+/// Looks at metadata, fetches its token when it is polled, and keeps what went wrong first.
+#[derive(Default)]
+struct Looking {
+    complaint: Mutex<Option<String>>,
+}
+
+impl ClientContext for Looking {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, region: Option<&str>) -> token::Answer {
+        token::generate(region)
+    }
+
+    fn error(&self, _: KafkaError, reason: &str) {
+        let mut complaint = self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        complaint.get_or_insert_with(|| reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Looking {}
+
+/// A failed sign-in or handshake is an event beside the time-out it leads to.
+fn explained(client: &BaseConsumer<Looking>, error: &KafkaError) -> TopicError {
+    for _ in 0..EVENTS_LOOKED_AT_MAX {
+        let _ = client.poll(Duration::ZERO);
+    }
+    let complaint = client.context().complaint.lock();
+    match &*complaint.unwrap_or_else(PoisonError::into_inner) {
+        Some(reason) => TopicError::Unavailable(reason.clone()),
+        None => TopicError::Unavailable(error.to_string()),
+    }
 }
 
 type Admin = AdminClient<DefaultClientContext>;
@@ -111,6 +162,9 @@ pub async fn create(
     config: &KafkaConfig,
     topics: &[TopicSpec],
 ) -> Result<Vec<Creation>, TopicError> {
+    if config.signs_in_by_token() {
+        return found(config, topics).await;
+    }
     let admin = admin(config)?;
     let mut creations = Vec::with_capacity(topics.len());
     for topic in topics {
@@ -122,12 +176,34 @@ pub async fn create(
     Ok(creations)
 }
 
+/// All of them are there already, made with other tools.
+async fn found(config: &KafkaConfig, topics: &[TopicSpec]) -> Result<Vec<Creation>, TopicError> {
+    for topic in topics {
+        match partitions(config, &topic.name).await {
+            Ok(_) => {}
+            Err(TopicError::Missing(name)) => return Err(TopicError::NotByToken(name)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(vec![Creation::Existed; topics.len()])
+}
+
 /// Asks the brokers about a topic.
+///
+/// Signed in by token, its settings can't be asked for: they are taken to be as they must be.
 ///
 /// # Errors
 /// When it does not exist or the brokers don't answer.
 pub async fn describe(config: &KafkaConfig, topic: &str) -> Result<Described, TopicError> {
     let partitions = partitions(config, topic).await?;
+    if config.signs_in_by_token() {
+        return Ok(Described {
+            partition_count: partitions.count,
+            replication: partitions.replication,
+            log_append_time: true,
+            retention_ms: -1,
+        });
+    }
     let resource = ResourceSpecifier::Topic(topic);
     let admin = admin(config)?;
     let answers = in_time(admin.describe_configs([&resource], &options())).await?;
@@ -249,10 +325,17 @@ struct Partitions {
 }
 
 async fn partitions(config: &KafkaConfig, topic: &str) -> Result<Partitions, TopicError> {
-    let admin = admin(config)?;
+    let client: BaseConsumer<Looking> = config
+        .client(&[])
+        .create_with_context(Looking::default())
+        .map_err(|error| TopicError::Setting(error.to_string()))?;
     let name = topic.to_owned();
     let answer = tokio::task::spawn_blocking(move || {
-        let metadata = admin.inner().fetch_metadata(Some(&name), REQUEST_TIMEOUT)?;
+        // Serves the question for a token, where there is one; nothing is subscribed to.
+        let _ = client.poll(Duration::ZERO);
+        let metadata = client
+            .fetch_metadata(Some(&name), REQUEST_TIMEOUT)
+            .map_err(|error| explained(&client, &error))?;
         let topic = metadata.topics().first();
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         Ok(Partitions {
@@ -263,10 +346,10 @@ async fn partitions(config: &KafkaConfig, topic: &str) -> Result<Partitions, Top
             all_led: partitions.iter().all(|partition| partition.leader() >= 0),
         })
     });
-    let answer: rdkafka::error::KafkaResult<Partitions> = answer
+    let answer: Result<Partitions, TopicError> = answer
         .await
         .map_err(|error| TopicError::Unavailable(error.to_string()))?;
-    let partitions = answer.map_err(|error| TopicError::Unavailable(error.to_string()))?;
+    let partitions = answer?;
     if partitions.count == 0 {
         return Err(TopicError::Missing(topic.to_owned()));
     }

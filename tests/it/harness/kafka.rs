@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A cold Java machine on two busy cores, three times over.
-const START_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(120);
 /// How long one look at the cluster may take.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
 
@@ -147,7 +147,7 @@ impl Cluster {
     }
 }
 
-fn broker_program(id: usize, folder: std::path::PathBuf) -> Program {
+pub(super) fn broker_program(id: usize, folder: std::path::PathBuf) -> Program {
     let kafka = tools::path("kafka");
     let log_settings = tools::in_repository("tests/servers/kafka/log4j2.xml");
     let mut arguments: Vec<String> = [

@@ -8,6 +8,8 @@ pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod rest;
 mod scratch;
+#[cfg(feature = "kafka-tls")]
+pub(crate) mod secure;
 pub(crate) mod stomp;
 pub(crate) mod system;
 pub(crate) mod tools;

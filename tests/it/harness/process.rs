@@ -86,6 +86,12 @@ impl Program {
         (status.code(), output)
     }
 
+    /// Where its standard error goes.
+    #[cfg(feature = "kafka-tls")]
+    pub(crate) fn errors(&self) -> PathBuf {
+        self.log("stderr")
+    }
+
     fn spawn(&self, output: File) -> Child {
         let kept = ["PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME"];
         let kept = kept

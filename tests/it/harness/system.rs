@@ -242,7 +242,7 @@ impl System {
             ("ROOMLOG_FANOUT", fanouts.join(",")),
         ];
         variables.extend(settings.map(|(name, value)| (name.into(), value)));
-        let mut system = Self {
+        let system = Self {
             kafka: servers.kafka.brokers(),
             dynamodb: servers.dynamodb.endpoint(),
             redis: servers.redis.url(),
@@ -250,12 +250,58 @@ impl System {
             services: Vec::new(),
             variables,
         };
+        system
+            .with_services(shape.persisters, &fanout_ports, &gateway_ports)
+            .await
+    }
+
+    /// Services alone, whose settings name the test's own servers; an empty setting takes the harness's away.
+    #[cfg(feature = "kafka-tls")]
+    pub(crate) async fn on(shape: Shape, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
+        let ports = |count: usize| (0..count).map(|_| port::free()).collect::<Vec<u16>>();
+        let (fanouts, gateways) = (ports(shape.fanouts), ports(shape.gateways));
+        let addresses: Vec<String> = fanouts
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        let mut system = Self::prepared(dynamodb, settings);
+        let found = ("ROOMLOG_FANOUT".into(), addresses.join(","));
+        system.variables.push(found);
+        system
+            .with_services(shape.persisters, &fanouts, &gateways)
+            .await
+    }
+
+    /// The same before anything was started: good for its tools.
+    #[cfg(feature = "kafka-tls")]
+    pub(crate) fn prepared(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
+        let mut variables = common_variables();
+        variables.retain(|(name, _)| settings.iter().all(|(other, _)| name != other));
+        let given = settings.iter().filter(|(_, value)| !value.is_empty());
+        variables.extend(given.map(|(name, value)| ((*name).into(), (*value).into())));
+        Self {
+            kafka: String::new(),
+            dynamodb: dynamodb.into(),
+            redis: String::new(),
+            servers: None,
+            services: Vec::new(),
+            variables,
+        }
+    }
+
+    /// Makes tables and topics, starts the services and waits until all are ready.
+    async fn with_services(
+        mut self,
+        persisters: usize,
+        fanout_ports: &[u16],
+        gateway_ports: &[u16],
+    ) -> Self {
         for arguments in [["tables", "create"], ["topics", "create"]] {
-            system.tool(&arguments).run(READY_LIMIT).await;
+            self.tool(&arguments).run(READY_LIMIT).await;
         }
         for (index, port) in fanout_ports.iter().enumerate() {
             let group = if index % 2 == 0 { "a" } else { "b" };
-            system.spawn(
+            self.spawn(
                 Role::Fanout,
                 index,
                 &[
@@ -264,17 +310,17 @@ impl System {
                 ],
             );
         }
-        for index in 0..shape.persisters {
-            system.spawn(Role::Persister, index, &[]);
+        for index in 0..persisters {
+            self.spawn(Role::Persister, index, &[]);
         }
-        for (index, port) in gateway_ports.into_iter().enumerate() {
+        for (index, port) in gateway_ports.iter().enumerate() {
             let listen = format!("127.0.0.1:{port}");
-            system.spawn(Role::Gateway, index, &[("ROOMLOG_LISTEN", &listen)]);
+            self.spawn(Role::Gateway, index, &[("ROOMLOG_LISTEN", &listen)]);
         }
-        for service in &mut system.services {
+        for service in &mut self.services {
             service.ready = ready(&mut service.process).await;
         }
-        system
+        self
     }
 
     /// Starts a service; that it is ready is waited for later, as services wait for one another.
@@ -343,6 +389,12 @@ impl System {
             &with_scheme("http", self.address(role, index, "admin")),
             None,
         )
+    }
+
+    /// Where that is.
+    #[cfg(feature = "kafka-tls")]
+    pub(crate) fn admin_address(&self, role: Role, index: usize) -> String {
+        self.address(role, index, "admin").to_owned()
     }
 
     fn address(&self, role: Role, index: usize, name: &str) -> &str {

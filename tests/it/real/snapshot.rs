@@ -24,7 +24,10 @@ const KEY: HeadsKey = HeadsKey {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_written_between_two_pages_of_its_scan_is_never_read_as_a_mixture() {
     let redis = Redis::start().await;
-    let config = config::Redis { url: redis.url() };
+    let config = config::Redis {
+        url: config::Secret::new(redis.url()),
+        ca_file: None,
+    };
     let cache = Cache::connect(&config).expect("a valid address");
     let mut written = ROOMS;
     let first = state_after(written);

@@ -2,9 +2,12 @@
 
 locals {
   shared_environment = {
-    ROOMLOG_KAFKA_BROKERS   = var.kafka_brokers
-    ROOMLOG_DYNAMODB_REGION = var.region
-    ROOMLOG_TABLE_PREFIX    = var.table_prefix
+    ROOMLOG_KAFKA_BROKERS = var.kafka_brokers
+    # The cluster takes nobody but identities of this account, over TLS.
+    ROOMLOG_KAFKA_SECURITY_PROTOCOL = "SASL_SSL"
+    ROOMLOG_KAFKA_SASL_MECHANISM    = "AWS_MSK_IAM"
+    ROOMLOG_DYNAMODB_REGION         = var.region
+    ROOMLOG_TABLE_PREFIX            = var.table_prefix
     # Reached by nobody but who carries the group below.
     ROOMLOG_ADMIN_LISTEN = "0.0.0.0:9464"
     ROOMLOG_FANOUT       = "fanout.${aws_service_discovery_private_dns_namespace.this.name}:7070"

@@ -20,7 +20,10 @@ use rdkafka::{
 use tokio::sync::mpsc;
 
 use super::{Rebalance, Released, Shared, TopicPartition, UNPOISONED};
-use crate::kafka::client::{self, Lines};
+use crate::kafka::{
+    client::{self, Lines},
+    token,
+};
 
 /// How long the group waits for a service to drain revoked partitions. The numbering makes a late writer harmless, so
 /// it need not wait longer.
@@ -203,6 +206,12 @@ impl Group {
 }
 
 impl ClientContext for Group {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, region: Option<&str>) -> token::Answer {
+        token::generate(region)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.lines.log(level, facility, message);
     }
