@@ -1,0 +1,137 @@
+"""What must be true of the built manifests beyond their schema.
+
+    kubernetes.py ENVIRONMENT < manifests
+"""
+
+import pathlib
+import re
+import sys
+
+import yaml
+
+SOURCES = pathlib.Path(__file__).resolve().parents[2]
+
+
+def main():
+    environment = sys.argv[1]
+    all_of_it = [part for part in yaml.safe_load_all(sys.stdin) if part]
+    of = {}
+    for part in all_of_it:
+        of.setdefault(part["kind"], {})[part["metadata"]["name"]] = part
+    assert "Secret" not in of, "secrets never come from a commit"
+    deployments = of["Deployment"]
+    assert set(deployments) == {"gateway", "fanout-a", "fanout-b", "persister"}
+    for name, deployment in deployments.items():
+        check_pod(name, deployment["spec"]["template"]["spec"], of)
+        check_budget(name, deployment, of)
+        spec = deployment["spec"]
+        assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, name
+        assert spec["replicas"] >= 2, f"{name}: one is none"
+    check_pod("setup", of["Job"]["setup"]["spec"]["template"]["spec"], of, serves=False)
+    check_order(deployments)
+    check_scaling(of)
+    check_network(of)
+    check_settings(of)
+    assert of["Service"]["fanout"]["spec"]["clusterIP"] == "None", "gateways attach to every fanout"
+    stop = deployments["gateway"]["spec"]["template"]["spec"]
+    check_drain(stop)
+    print(f"{environment}: {len(all_of_it)} objects, {sum(map(len, [deployments]))} deployments as they must be")
+
+
+def check_pod(name, pod, of, serves=True):
+    assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 65532, name
+    assert pod["automountServiceAccountToken"] is False, name
+    assert pod["serviceAccountName"] in of["ServiceAccount"], name
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        own = container["securityContext"]
+        assert own["readOnlyRootFilesystem"] and not own["allowPrivilegeEscalation"], name
+        assert own["capabilities"]["drop"] == ["ALL"], name
+        assert "memory" in container["resources"]["limits"] and "cpu" in container["resources"]["requests"], name
+        image = container["image"]
+        assert "/" in image and not image.endswith(":latest"), f"{name}: {image}"
+        for source in container["envFrom"]:
+            assert source["configMapRef"]["name"] in of["ConfigMap"], name
+        if serves:
+            assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready", name
+            assert container["livenessProbe"]["httpGet"]["path"] == "/health/live", name
+            ports = {port["name"] for port in container["ports"]}
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                assert container[probe]["httpGet"]["port"] in ports, f"{name}: {probe}"
+
+
+def check_budget(name, deployment, of):
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selector = of["PodDisruptionBudget"][name]["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= labels.items(), name
+    others = [
+        other for other, one in of["Deployment"].items()
+        if other != name and selector.items() <= one["spec"]["template"]["metadata"]["labels"].items()
+    ]
+    assert not others, f"the budget of {name} covers {others} too"
+
+
+def check_order(deployments):
+    """One fanout group at a time, and gateways last."""
+    wave = {name: int(one["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for name, one in deployments.items()}
+    assert wave["fanout-a"] < wave["fanout-b"] < wave["gateway"], wave
+
+
+def check_scaling(of):
+    for name, scaler in of["HorizontalPodAutoscaler"].items():
+        target = scaler["spec"]["scaleTargetRef"]["name"]
+        assert target in of["Deployment"], name
+        assert scaler["spec"]["minReplicas"] >= 2 and scaler["spec"]["maxReplicas"] >= 4, name
+    metrics = {
+        metric[kind]["metric"]["name"]
+        for scaler in of["HorizontalPodAutoscaler"].values()
+        for metric in scaler["spec"]["metrics"]
+        for kind in ("pods", "external")
+        if kind in metric
+    }
+    adapter = (SOURCES / "infra/kubernetes/prometheus-adapter.yaml").read_text()
+    assert metrics == {"roomlog_gateway_connections", "roomlog_persister_lag_records"}, metrics
+    assert all(metric in adapter for metric in metrics), "the adapter does not offer what is scaled on"
+
+
+def check_network(of):
+    nobody = of["NetworkPolicy"]["nobody"]["spec"]
+    assert nobody["podSelector"] == {} and set(nobody["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in nobody and "egress" not in nobody, "the first rule lets nobody through"
+    ports = {
+        port["port"]
+        for policy in of["NetworkPolicy"].values()
+        for rule in policy["spec"].get("ingress", [])
+        for port in rule["ports"]
+    }
+    assert ports == {8080, 7070, 9464}, ports
+    for rule in of["Ingress"]["roomlog"]["spec"]["rules"]:
+        backend = rule["http"]["paths"][0]["backend"]["service"]
+        offered = {port["name"] for port in of["Service"][backend["name"]]["spec"]["ports"]}
+        assert backend["port"]["name"] in offered, rule["host"]
+
+
+def check_settings(of):
+    """Every variable is a key of the program; what is secret is not among them."""
+    (settings,) = of["ConfigMap"].values()
+    source = (SOURCES / "platform/src/config.rs").read_text()
+    known = set(re.findall(r'env = "(ROOMLOG_\w+)"', source))
+    used = set(settings["data"])
+    for deployment in of["Deployment"].values():
+        for variable in deployment["spec"]["template"]["spec"]["containers"][0].get("env", []):
+            used.add(variable["name"])
+    assert used <= known, f"no configuration keys: {used - known}"
+    secret = {"ROOMLOG_JWT_SECRET", "ROOMLOG_REDIS_URL", "ROOMLOG_KAFKA_PASSWORD"}
+    assert not secret & set(settings["data"]), "a secret among the settings"
+
+
+def check_drain(pod):
+    (container,) = pod["containers"]
+    told = {variable["name"]: variable.get("value") for variable in container["env"]}
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    stop = int(told["ROOMLOG_STOP_TIMEOUT"].removesuffix("s"))
+    drain = int(told["ROOMLOG_DRAIN"].removesuffix("s"))
+    assert drain < stop and pause + stop < pod["terminationGracePeriodSeconds"], "killed before it has drained"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Holds rules and dashboards against the code and the runbooks.
+
+Every figure named in a rule or on a dashboard is declared in a service's metrics module, with a label that is there; every
+alert has a section of its name in docs/operations.md.
+"""
+
+import json
+import pathlib
+import re
+
+import yaml
+
+SOURCES = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = SOURCES / "infra/observability"
+MODULES = [*SOURCES.glob("*/src/metrics.rs"), *SOURCES.glob("platform/src/**/*.rs")]
+# What Prometheus adds to a histogram's name.
+PARTS = ("_bucket", "_sum", "_count")
+# Made by Prometheus itself, and by the scrape.
+ITS_OWN = {"up"}
+LABELS_OF_SCRAPE = {"job", "instance", "le", "group"}
+
+
+def declared():
+    """Every figure of the code, and every label anything in it bears."""
+    text = "\n".join(module.read_text() for module in MODULES)
+    return set(re.findall(r'"(roomlog_[a-z_]+)"', text)), set(re.findall(r'"([a-z_]+)" =>', text))
+
+
+def expressions():
+    rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            yield f"alert {rule['alert']}", rule["expr"]
+    for file in sorted((FOLDER / "dashboards").glob("*.json")):
+        board = json.loads(file.read_text())
+        assert board["uid"] and board["title"], file.name
+        numbers = [panel["id"] for panel in board["panels"]]
+        assert len(numbers) == len(set(numbers)), f"{file.name}: panels share a number"
+        for panel in board["panels"]:
+            assert panel["datasource"]["uid"] == "prometheus", panel["title"]
+            for target in panel["targets"]:
+                yield f"{file.name}: {panel['title']}", target["expr"]
+    adapter = yaml.safe_load((SOURCES / "infra/kubernetes/prometheus-adapter.yaml").read_text())
+    for rule in [*adapter["rules"]["custom"], *adapter["rules"]["external"]]:
+        yield "prometheus-adapter", rule["seriesQuery"]
+
+
+def check_names(names, labels):
+    seen = set()
+    for where, expression in expressions():
+        used = set(re.findall(r"roomlog_[a-z_]+", expression))
+        for name in used:
+            base = next((name.removesuffix(part) for part in PARTS if name.endswith(part)), name)
+            assert name in names or base in names, f"{where}: no code counts {name}"
+            seen.add(base if base in names else name)
+        for listed in re.findall(r"\bby \(([^)]*)\)", expression):
+            for label in filter(None, re.split(r"[ ,]+", listed)):
+                known = labels | LABELS_OF_SCRAPE
+                assert label in known or "<<" in label, f"{where}: nothing bears the label {label}"
+    return seen
+
+
+def check_runbooks():
+    text = (SOURCES / "docs/operations.md").read_text()
+    sections = dict(re.findall(r"^#+ (Roomlog\w+)\n+(.+)", text, re.MULTILINE))
+    rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+    for alert in alerts:
+        name = alert["alert"]
+        assert name in sections, f"docs/operations.md has no section {name}"
+        assert alert["annotations"]["runbook"] == f"docs/operations.md#{name.lower()}", name
+        assert alert["labels"]["severity"] in ("page", "ticket"), name
+    gone = set(sections) - {alert["alert"] for alert in alerts}
+    assert not gone, f"runbooks without an alert: {gone}"
+    return len(alerts)
+
+
+def check_collector():
+    config = yaml.safe_load((FOLDER / "collector.yml").read_text())
+    for name, pipeline in config["service"]["pipelines"].items():
+        for kind in ("receivers", "processors", "exporters"):
+            for part in pipeline[kind]:
+                assert part in config[kind], f"collector: {name} uses {part}, which is not there"
+        assert pipeline["processors"][0] == "memory_limiter", "the memory limit comes first"
+        assert pipeline["processors"][-1] == "batch", "batches are made last"
+    for extension in config["service"]["extensions"]:
+        assert extension in config["extensions"], extension
+
+
+def main():
+    names, labels = declared()
+    assert names, "no figures found: looked in the wrong place"
+    seen = check_names(names, labels)
+    unseen = sorted(names - seen)
+    alerts = check_runbooks()
+    check_collector()
+    print(f"{len(seen)} figures used, all counted by the code; {alerts} alerts, each with a runbook")
+    if unseen:
+        print(f"on no dashboard and in no rule: {', '.join(unseen)}")
+
+
+if __name__ == "__main__":
+    main()
