@@ -48,6 +48,7 @@ codes! {
     Muted "muted" 403 "The member may read but not post.";
     Banned "banned" 403 "The user may not enter the room.";
     ReadOnly "read-only" 403 "Only moderators and owners post here.";
+    AccountsOff "accounts-off" 404 "Nobody signs up or logs in here: another system says who is who.";
     NotFound "not-found" 404 "Unknown, or private to others.";
     Conflict "conflict" 409 "The room's state does not allow it.";
     IdMismatch "id-mismatch" 409 "Two different ids for one message.";

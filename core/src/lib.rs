@@ -3,6 +3,7 @@
 //! No clock, no randomness, no async runtime and no serialization framework lives here, so all of it is
 //! proved by properties and seeded simulation.
 
+pub mod account;
 pub mod code;
 pub mod event;
 pub mod fresh;
@@ -14,6 +15,7 @@ pub mod partition;
 pub mod permission;
 pub mod prefix;
 pub mod presence;
+pub mod renewal;
 pub mod resend;
 pub mod resume;
 pub mod room_log;

@@ -6,6 +6,9 @@
 mod claims;
 mod jwks;
 mod keys;
+mod password;
+pub(crate) mod refresh;
+mod session;
 mod ticket;
 pub(crate) mod token;
 
@@ -22,7 +25,11 @@ use thiserror::Error;
 
 use self::{claims::Claims, jwks::KeySource, keys::Key};
 
-pub(crate) use self::ticket::{TICKET_TTL_S, Tickets};
+pub(crate) use self::{
+    password::{Checked, Password, Passwords},
+    session::{Ended, Ending, SessionRef},
+    ticket::{TICKET_TTL_S, Tickets},
+};
 
 /// The largest token that is looked at at all.
 pub(crate) const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -44,6 +51,8 @@ pub(crate) struct Identity {
     pub(crate) is_admin: bool,
     /// When the token ends, in seconds since the Unix epoch.
     pub(crate) expires_at_s: u64,
+    /// The sign-in it comes from, where that was here.
+    pub(crate) session: Option<SessionRef>,
 }
 
 /// Why a token is not accepted. The reason is for the log; a client only learns whether its token is too old.
@@ -70,6 +79,9 @@ pub(crate) enum AuthError {
     /// A one-time ticket came again.
     #[error("the ticket was used before")]
     Used,
+    /// Its user signed out.
+    #[error("the sign-in it comes from is over")]
+    SignedOut,
 }
 
 /// Why the configuration gives nothing to check tokens with.

@@ -27,6 +27,11 @@ pub(crate) fn unix_ms() -> u64 {
         })
 }
 
+/// The same, in the type rows use.
+pub(crate) fn unix_ms_signed() -> i64 {
+    i64::try_from(unix_ms()).unwrap_or(i64::MAX)
+}
+
 /// What the session clock will show at a moment of the wall clock.
 pub(crate) fn monotonic_of_unix_s(at_s: u64) -> u64 {
     let left_ms = at_s.saturating_mul(1_000).saturating_sub(unix_ms());

@@ -258,6 +258,7 @@ impl Connection {
             Event::Taken(Taken::Deliveries, deliveries) => self.deliver(deliveries, now_ms),
             Event::Taken(Taken::Overflow, _) => self.fall_behind(now_ms),
             Event::Taken(Taken::Lapse, _) => self.begin_anew(),
+            Event::Taken(Taken::SignedOut, _) => self.send_away(&AuthError::SignedOut.refusal()),
             Event::Written => self.stalled_ms = None,
             Event::Outcome(outcome) => self.conclude(outcome, now_ms),
             Event::Timer => self.on_timer(now_ms),

@@ -15,6 +15,7 @@ use roomlog_platform::{config::Config, kafka::Appended, readiness::Readiness, sh
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    accounts::Accounts,
     auth::{AuthError, Identity, Tickets, Verifier},
     clock,
     hub::{Caller, ConnectionId, Echo, Hub, Purpose, Source, unsent},
@@ -39,6 +40,7 @@ pub(crate) struct Gateway {
     pub(crate) hub: Hub,
     pub(crate) verifier: Verifier,
     pub(crate) tickets: Tickets,
+    pub(crate) accounts: Accounts,
     pub(crate) users: Users,
     pub(crate) guests: GuestRate,
     pub(crate) reads: ReadMarks,
@@ -99,11 +101,20 @@ impl Gateway {
 
     /// Checks an access token and finds its user.
     pub(crate) async fn sign_in(&self, token: &str) -> Result<(Arc<User>, Identity), AuthError> {
+        let identity = self.identify(token).await?;
+        Ok((self.user_of(&identity).await, identity))
+    }
+
+    /// Checks an access token, and that the sign-in it comes from is not over.
+    pub(crate) async fn identify(&self, token: &str) -> Result<Identity, AuthError> {
         let identity = self
             .verifier
             .verify(token, clock::unix_ms() / 1_000)
             .await?;
-        Ok((self.user_of(&identity).await, identity))
+        if self.users.ended.holds(&identity) {
+            return Err(AuthError::SignedOut);
+        }
+        Ok(identity)
     }
 
     /// The user of a checked identity.

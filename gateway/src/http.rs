@@ -41,6 +41,10 @@ pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Sh
 fn routes(gateway: Arc<Gateway>) -> Router {
     let api = Router::new()
         .route("/auth/guest", post(accounts::guest))
+        .route("/auth/signup", post(accounts::sign_up))
+        .route("/auth/login", post(accounts::log_in))
+        .route("/auth/refresh", post(accounts::refresh))
+        .route("/auth/logout", post(accounts::log_out))
         .route("/ws-tickets", post(accounts::ticket))
         .route("/me", get(accounts::me))
         .route("/limits", get(limits))

@@ -4,7 +4,9 @@
 //! carries out. Rooms live in the hub's shards, which check every request against the room's state, put its
 //! events in order without hole or repeat, and hand them to the outboxes of connections.
 
+mod accounts;
 mod auth;
+mod bulletin;
 mod clock;
 mod connection;
 mod gateway;
@@ -38,6 +40,7 @@ pub fn mint_token(jwt: &Jwt, user: &UserId, role: &str, ttl: Span) -> Result<Str
         user,
         role,
         name: None,
+        session: None,
     };
     mint(jwt, holder, ttl)
 }

@@ -44,6 +44,8 @@ pub(crate) enum Taken {
     Overflow,
     /// Signals were dropped: the subscriptions to signals begin anew.
     Lapse,
+    /// The user signed out: nothing more is for this client.
+    SignedOut,
 }
 
 /// The queue between the hub and one connection.
@@ -70,6 +72,8 @@ enum State {
     Open,
     /// Full once; takes nothing until the connection has noticed.
     Overflowed,
+    /// Its user signed out; takes nothing any more.
+    SignedOut,
     /// The connection is gone.
     Closed,
 }
@@ -134,6 +138,10 @@ impl Outbox {
             queue.state = State::Open;
             return Poll::Ready(Taken::Overflow);
         }
+        if queue.state == State::SignedOut {
+            queue.state = State::Closed;
+            return Poll::Ready(Taken::SignedOut);
+        }
         if queue.deliveries.is_empty() && queue.signals.is_empty() {
             return match std::mem::take(&mut queue.has_lapsed) {
                 true => Poll::Ready(Taken::Lapse),
@@ -146,6 +154,22 @@ impl Outbox {
         queue.drop_signals();
         queue.deliveries.shrink_to(SPARE_ENTRIES_MAX);
         Poll::Ready(Taken::Deliveries)
+    }
+
+    /// Drops what waits and has the connection say goodbye.
+    pub(crate) fn sign_out(&self) {
+        let mut queue = self.lock();
+        if queue.state != State::Closed {
+            queue.empty(State::SignedOut);
+            queue.drop_signals();
+        }
+        drop(queue);
+        self.waker.wake();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_signed_out(&self) -> bool {
+        self.lock().state == State::SignedOut
     }
 
     /// Drops what waits and takes nothing more.
@@ -250,6 +274,16 @@ mod tests {
         let outbox = Outbox::default();
         assert!(outbox.push(delivery(1, OUTBOX_BYTES_MAX + 1)));
         assert_eq!(take(&outbox), Poll::Ready((Taken::Deliveries, vec![1])));
+    }
+
+    #[test]
+    fn says_once_that_its_user_signed_out() {
+        let outbox = Outbox::default();
+        assert!(outbox.push(delivery(1, 1)));
+        outbox.sign_out();
+        assert!(!outbox.push(delivery(2, 1)));
+        assert_eq!(take(&outbox), Poll::Ready((Taken::SignedOut, vec![])));
+        assert_eq!(take(&outbox), Poll::Pending);
     }
 
     #[test]

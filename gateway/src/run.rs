@@ -25,7 +25,9 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    accounts::Accounts,
     auth::{KeyError, Tickets, Verifier},
+    bulletin::Board,
     gateway::{Gateway, GuestRate},
     http,
     hub::{Hub, Source},
@@ -146,6 +148,7 @@ pub async fn run(
         hub,
         verifier,
         tickets: Tickets::new(&config.jwt),
+        accounts: Accounts::new(config),
         users: Users::new(limits.clone()),
         guests: GuestRate::new(),
         reads: ReadMarks::start(producer.clone(), &behind),
@@ -157,6 +160,11 @@ pub async fn run(
         connections: TaskTracker::new(),
         next_connection: AtomicU64::new(0),
     });
+    let mut board = Board::default();
+    if !board.catch_up(&gateway, shutdown).await {
+        return Ok(());
+    }
+    behind.spawn(board.follow(Arc::clone(&gateway), behind.clone()));
     let address = listener.local_addr().unwrap_or(config.gateway.listen.0);
     readiness.serves("http", address.to_string());
     let served = behind.spawn(http::serve(

@@ -2,13 +2,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use roomlog_core::{
     code::{Code, Refusal},
     event::Sender,
@@ -17,7 +15,13 @@ use roomlog_core::{
 };
 use roomlog_platform::dynamo::{Consistency, Store, UserRow};
 
-use crate::{auth::Identity, clock, rate::Bucket};
+use crate::{
+    auth::{Ended, Ending, Identity, SessionRef},
+    clock,
+    hub::ConnectionId,
+    outbox::Outbox,
+    rate::Bucket,
+};
 
 /// How long a sign-in waits for the stored name. Without it the token's name, or the id, is shown.
 const NAME_WAIT: Duration = Duration::from_millis(300);
@@ -34,11 +38,28 @@ const RECENT_IDS_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) id: UserId,
-    pub(crate) name: String,
-    pub(crate) avatar: Option<String>,
-    connections: AtomicUsize,
+    profile: ArcSwap<Profile>,
+    sockets: Mutex<Vec<Socket>>,
     pace: Mutex<Pace>,
     noted_rooms: Mutex<VecDeque<RoomId>>,
+}
+
+/// How a user is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    /// Where a picture is.
+    pub(crate) avatar: Option<String>,
+}
+
+/// One connection of a user.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) id: ConnectionId,
+    /// The sign-in whose end ends it.
+    pub(crate) session: Option<SessionRef>,
+    /// What it is told by.
+    pub(crate) outbox: Weak<Outbox>,
 }
 
 #[derive(Debug)]
@@ -50,13 +71,15 @@ struct Pace {
 
 /// Counts one connection of a user until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<User>);
+pub(crate) struct Seat(Arc<User>, ConnectionId);
 
 /// All users of this gateway.
 #[derive(Debug)]
 pub(crate) struct Users {
     limits: Limits,
     known: Mutex<HashMap<UserId, Arc<User>>>,
+    /// Sign-ins that are over.
+    pub(crate) ended: Ended,
 }
 
 // === impl Users ===
@@ -66,6 +89,7 @@ impl Users {
         Self {
             limits,
             known: Mutex::default(),
+            ended: Ended::default(),
         }
     }
 
@@ -87,15 +111,18 @@ impl Users {
             }
             Ok(Err(_)) | Err(_) => None,
         };
-        let (name, avatar) = match stored {
-            Some(row) => (row.name, row.avatar),
-            None => (first_name(identity), None),
+        let profile = match stored {
+            Some(row) => Profile::of(&row),
+            None => Profile {
+                name: first_name(identity),
+                avatar: None,
+            },
         };
-        self.add(identity.user.clone(), name, avatar)
+        self.add(identity.user.clone(), profile)
     }
 
     /// A user whose name is known.
-    pub(crate) fn add(&self, id: UserId, name: String, avatar: Option<String>) -> Arc<User> {
+    pub(crate) fn add(&self, id: UserId, profile: Profile) -> Arc<User> {
         let now_ms = clock::monotonic_ms();
         let mut known = self.lock();
         if known.len() >= USERS_KEPT {
@@ -109,9 +136,8 @@ impl Users {
             );
             Arc::new(User {
                 id: id.clone(),
-                name,
-                avatar,
-                connections: AtomicUsize::new(0),
+                profile: ArcSwap::from_pointee(profile),
+                sockets: Mutex::default(),
                 pace: Mutex::new(Pace {
                     bucket,
                     recent: VecDeque::new(),
@@ -123,18 +149,31 @@ impl Users {
         Arc::clone(user)
     }
 
+    /// Somebody who is known here.
+    pub(crate) fn known(&self, id: &UserId) -> Option<Arc<User>> {
+        self.lock().get(id).cloned()
+    }
+
     /// Takes a seat for one more connection.
-    pub(crate) fn seat(&self, user: &Arc<User>) -> Result<Seat, Refusal> {
+    pub(crate) fn seat(&self, user: &Arc<User>, socket: Socket) -> Result<Seat, Refusal> {
         let max = self.limits.connections_per_user_max;
-        let taken = user.connections.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat(Arc::clone(user));
-        if max != 0 && taken >= max {
-            return Err(Refusal::new(
-                Code::TooMany,
-                format!("a user has at most {max} connections"),
-            ));
+        let mut sockets = user.sockets();
+        if max != 0 && sockets.len() >= max {
+            let message = format!("a user has at most {max} connections");
+            return Err(Refusal::new(Code::TooMany, message));
         }
-        Ok(seat)
+        let id = socket.id;
+        sockets.push(socket);
+        Ok(Seat(Arc::clone(user), id))
+    }
+
+    /// Ends sign-ins: their tokens are good no more until this time, in seconds since the Unix epoch, when the last of
+    /// them is over by itself, and their connections are closed.
+    pub(crate) fn end(&self, ending: &Ending, until_s: u64) {
+        self.ended.note(ending, until_s, clock::unix_ms() / 1_000);
+        if let Some(user) = self.known(ending.user()) {
+            user.sign_out(ending);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Arc<User>>> {
@@ -152,13 +191,11 @@ fn first_name(identity: &Identity) -> String {
 
 /// Writes the row of someone seen for the first time.
 fn enter(identity: &Identity, store: Store) {
-    let row = UserRow {
-        id: identity.user.clone(),
-        name: first_name(identity),
-        avatar: None,
-        guest: false,
-        created_at_ms: i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX),
-    };
+    let row = UserRow::new(
+        identity.user.clone(),
+        first_name(identity),
+        clock::unix_ms_signed(),
+    );
     tokio::spawn(async move {
         if let Err(error) = store.create_user(&row).await {
             tracing::debug!(%error, "a new user's row was not written, the next sign-in will");
@@ -171,11 +208,45 @@ fn enter(identity: &Identity, store: Store) {
 impl User {
     /// The author part of their events.
     pub(crate) fn sender(&self) -> Sender {
+        let profile = self.profile.load();
         Sender {
             id: self.id.clone(),
-            name: self.name.clone(),
-            avatar: self.avatar.clone(),
+            name: profile.name.clone(),
+            avatar: profile.avatar.clone(),
         }
+    }
+
+    /// How they are shown now.
+    pub(crate) fn profile(&self) -> Arc<Profile> {
+        self.profile.load_full()
+    }
+
+    /// Shows them in another way from now on.
+    pub(crate) fn set_profile(&self, profile: Profile) {
+        self.profile.store(Arc::new(profile));
+    }
+
+    /// Notes that a connection showed a token of another sign-in.
+    pub(crate) fn rebind(&self, id: ConnectionId, session: Option<SessionRef>) {
+        if let Some(socket) = self.sockets().iter_mut().find(|socket| socket.id == id) {
+            socket.session = session;
+        }
+    }
+
+    fn sign_out(&self, ending: &Ending) {
+        for socket in self.sockets().iter() {
+            let is_over = socket
+                .session
+                .as_ref()
+                .is_some_and(|session| ending.concerns(session));
+            if let (true, Some(outbox)) = (is_over, socket.outbox.upgrade()) {
+                outbox.sign_out();
+            }
+        }
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<Socket>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts sends with these ids against the user's rate; retries are free.
@@ -231,7 +302,18 @@ impl User {
 
     fn is_here(&self, now_ms: u64) -> bool {
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        self.connections.load(Ordering::Relaxed) > 0 || pace.used_ms + KEEP_MS > now_ms
+        !self.sockets().is_empty() || pace.used_ms + KEEP_MS > now_ms
+    }
+}
+
+// === impl Profile ===
+
+impl Profile {
+    pub(crate) fn of(row: &UserRow) -> Self {
+        Self {
+            name: row.name.clone(),
+            avatar: row.avatar.clone(),
+        }
     }
 }
 
@@ -239,7 +321,7 @@ impl User {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.sockets().retain(|socket| socket.id != self.1);
     }
 }
 
@@ -258,18 +340,48 @@ mod tests {
     }
 
     fn alice(users: &Users) -> Arc<User> {
-        users.add(UserId::parse("alice").unwrap(), "Alice".to_owned(), None)
+        let profile = Profile {
+            name: "Alice".to_owned(),
+            avatar: None,
+        };
+        users.add(UserId::parse("alice").unwrap(), profile)
+    }
+
+    fn socket(id: u64, session: &str, outbox: &Arc<Outbox>) -> Socket {
+        Socket {
+            id: ConnectionId(id),
+            session: Some(SessionRef {
+                id: session.into(),
+                version: 0,
+            }),
+            outbox: Arc::downgrade(outbox),
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_sign_in_ends_its_connections_only() {
+        let users = users();
+        let alice = alice(&users);
+        let (phone, desk) = (Arc::<Outbox>::default(), Arc::<Outbox>::default());
+        let _phone = users.seat(&alice, socket(1, "phone", &phone)).unwrap();
+        let _desk = users.seat(&alice, socket(2, "desk", &desk)).unwrap();
+        users.end(&Ending::One(alice.id.clone(), "phone".into()), 1);
+        assert!(phone.is_signed_out() && !desk.is_signed_out());
+        users.end(&Ending::Before(alice.id.clone(), 1), 1);
+        assert!(desk.is_signed_out());
     }
 
     #[test]
     fn a_user_has_so_many_connections() {
         let users = users();
         let alice = alice(&users);
-        let first = users.seat(&alice).unwrap();
-        let _second = users.seat(&alice).unwrap();
-        assert_eq!(users.seat(&alice).unwrap_err().code, Code::TooMany);
+        let outbox = Arc::<Outbox>::default();
+        let seat = |id| users.seat(&alice, socket(id, "s", &outbox));
+        let first = seat(1).unwrap();
+        let _second = seat(2).unwrap();
+        assert_eq!(seat(3).unwrap_err().code, Code::TooMany);
         drop(first);
-        assert!(users.seat(&alice).is_ok());
+        assert!(seat(4).is_ok());
     }
 
     #[test]

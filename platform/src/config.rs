@@ -28,6 +28,9 @@ pub struct Config {
     /// Tokens: how they are checked and, with a secret, made.
     #[config(nested)]
     pub jwt: Jwt,
+    /// Accounts: signing up, logging in, staying signed in.
+    #[config(nested)]
+    pub accounts: Accounts,
     /// Client connections and REST.
     #[config(nested)]
     pub gateway: Gateway,
@@ -146,6 +149,24 @@ pub struct Jwt {
     /// How long an access token made here is valid.
     #[config(env = "ROOMLOG_JWT_ACCESS_TTL", default = "1h")]
     pub access_ttl: Span,
+}
+
+/// Accounts. They need `jwt.secret`; without it, or switched off, another system says who is who.
+#[derive(Clone, Debug, confique::Config)]
+pub struct Accounts {
+    /// Whether people sign up and log in here. Off: the token of an identity provider is the only way in.
+    #[config(env = "ROOMLOG_ACCOUNTS", default = true)]
+    pub enabled: bool,
+    /// How long a sign-in lasts that is not used.
+    #[config(env = "ROOMLOG_SESSION_IDLE_TTL", default = "720h")]
+    pub session_idle_ttl: Span,
+    /// How long a sign-in lasts at most, however often it is renewed (RFC 9700, section 4.14.2).
+    #[config(env = "ROOMLOG_SESSION_TTL", default = "2160h")]
+    pub session_ttl: Span,
+    /// Ids of the users who have the global role `admin` when they log in, joined by commas. Ids, not login names: a
+    /// login name belongs to whoever is first to take it.
+    #[config(env = "ROOMLOG_ADMINS", default = [])]
+    pub admins: Vec<String>,
 }
 
 /// Client connections and REST.

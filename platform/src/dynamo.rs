@@ -7,6 +7,8 @@
 //! An answer that is slow costs its caller at most [`OPERATION_TIMEOUT`]; a caller that can't give up (the
 //! persister) tries again on [`StoreError::Unavailable`] for as long as it takes.
 
+mod accounts;
+mod bulletin;
 mod error;
 mod events;
 mod item;
@@ -15,6 +17,7 @@ mod partitions;
 mod rooms;
 mod rows;
 mod running;
+mod sessions;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,8 @@ use aws_sdk_dynamodb::{
 };
 
 pub use self::{
+    accounts::{LoginRow, SignUp},
+    bulletin::{BULLETIN_MS, Bulletin},
     error::StoreError,
     events::{
         Direction, EVENTS_READ_BYTES_MAX, EVENTS_READ_MAX, EventPage, EventQuery, EventWrite,
@@ -42,6 +47,7 @@ pub use self::{
         UserRow,
     },
     running::Running,
+    sessions::SessionRow,
 };
 use crate::config::Dynamodb;
 

@@ -1,5 +1,6 @@
 //! What a client can rely on, the same on every stack.
 
+mod accounts;
 mod connect;
 mod limits;
 mod presence;

@@ -113,7 +113,8 @@ fn close_code(code: Code) -> u16 {
         | Code::Conflict
         | Code::IdMismatch
         | Code::TooMany
-        | Code::SlowMode => close::POLICY,
+        | Code::SlowMode
+        | Code::AccountsOff => close::POLICY,
     }
 }
 

@@ -1,12 +1,9 @@
 //! What a token says, in types that accept nothing else.
 
-use roomlog_core::ids::UserId;
+use roomlog_core::{account::NAME_BYTES_MAX, ids::UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{ADMIN, AuthError, CLOCK_LEEWAY_S, Identity};
-
-/// Display names beyond this many bytes are cut: they travel with every event.
-const NAME_BYTES_MAX: usize = 64;
+use super::{ADMIN, AuthError, CLOCK_LEEWAY_S, Identity, SessionRef};
 
 /// The claims that matter. Times are whole seconds since the Unix epoch; anything else does not parse.
 #[derive(Debug, Deserialize, Serialize)]
@@ -25,6 +22,13 @@ pub(super) struct Claims {
     pub(super) role: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
+    /// Which sign-in here it comes from. Other issuers' claims of that kind mean something else, hence the name.
+    #[serde(
+        default,
+        rename = "roomlog_session",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(super) session: Option<String>,
 }
 
 /// One audience or several.
@@ -77,7 +81,17 @@ impl Claims {
             name: self.name.as_deref().map(display_name),
             is_admin: self.role.as_deref() == Some(ADMIN),
             expires_at_s: self.exp,
+            session: self.session_ref()?,
         })
+    }
+}
+
+impl Claims {
+    fn session_ref(&self) -> Result<Option<SessionRef>, AuthError> {
+        self.session
+            .as_deref()
+            .map(|text| SessionRef::parse(text).ok_or(AuthError::Claim("roomlog_session")))
+            .transpose()
     }
 }
 

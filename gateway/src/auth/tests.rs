@@ -272,6 +272,7 @@ async fn broken_and_huge_tokens_are_refused() {
 async fn minted_tokens_are_accepted() {
     let user = UserId::parse("bob").unwrap();
     let holder = Holder {
+        session: None,
         user: &user,
         role: "admin",
         name: Some("Bob"),
@@ -293,6 +294,7 @@ async fn minted_tokens_are_accepted() {
 fn a_ticket_is_good_once_and_for_half_a_minute() {
     let tickets = Tickets::new(&jwt());
     let identity = Identity {
+        session: None,
         user: UserId::parse("alice").unwrap(),
         name: None,
         is_admin: false,
@@ -319,6 +321,7 @@ fn a_ticket_is_good_once_and_for_half_a_minute() {
 async fn a_ticket_is_no_access_token() {
     let tickets = Tickets::new(&jwt());
     let identity = Identity {
+        session: None,
         user: UserId::parse("alice").unwrap(),
         name: None,
         is_admin: true,

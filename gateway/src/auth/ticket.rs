@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, decode_header, encode};
 use roomlog_platform::{config::Jwt, redis::Cache};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthError, Identity, TOKEN_BYTES_MAX, keys::Key, signature_only};
+use super::{AuthError, Identity, SessionRef, TOKEN_BYTES_MAX, keys::Key, signature_only};
 use roomlog_core::ids::UserId;
 
 /// How long a ticket may wait to be used.
@@ -42,6 +42,8 @@ struct TicketClaims {
     admin: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
 }
 
 // === impl Tickets ===
@@ -78,6 +80,7 @@ impl Tickets {
             until: identity.expires_at_s,
             admin: identity.is_admin,
             name: identity.name.clone(),
+            session: identity.session.as_ref().map(SessionRef::to_string),
         };
         let header = Header {
             typ: Some(TICKET_TYPE.to_owned()),
@@ -108,6 +111,7 @@ impl Tickets {
             name: claims.name,
             is_admin: claims.admin,
             expires_at_s: claims.until,
+            session: claims.session.as_deref().and_then(SessionRef::parse),
         })
     }
 

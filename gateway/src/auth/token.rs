@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::claims::{Audience, Claims};
 
 /// Whom a token is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Holder<'a> {
     /// Their id.
     pub user: &'a UserId,
@@ -18,6 +18,8 @@ pub struct Holder<'a> {
     pub role: &'a str,
     /// Their display name, if the token is to carry one.
     pub name: Option<&'a str>,
+    /// The sign-in it comes from; none for tokens of the operator's tools, which nothing but their expiry ends.
+    pub session: Option<String>,
 }
 
 /// Why no token can be made.
@@ -50,6 +52,7 @@ pub fn mint(jwt: &Jwt, holder: Holder<'_>, ttl: Span) -> Result<String, MintErro
         jti: None,
         role: Some(holder.role.to_owned()),
         name: holder.name.map(str::to_owned),
+        session: holder.session,
     };
     let key = EncodingKey::from_secret(secret.reveal().as_bytes());
     Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)

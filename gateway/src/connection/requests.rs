@@ -25,7 +25,7 @@ use crate::{
     gateway::Gateway,
     hub::{Caller, Purpose},
     publish::{Draft, Record},
-    users::User,
+    users::{Socket, User},
 };
 use roomlog_core::ids::Seq;
 
@@ -133,7 +133,10 @@ impl Connection {
                     (None, None, None) => Err(AuthError::Malformed),
                 };
                 Outcome::SignedIn(match signed_in {
-                    Ok(identity) => Ok((gateway.user_of(&identity).await, identity)),
+                    Ok(identity) => {
+                        let user = gateway.user_of(&identity).await;
+                        Ok((user, identity))
+                    }
                     Err(error) => Err(error),
                 })
             }
@@ -142,10 +145,19 @@ impl Connection {
     }
 
     fn signed_in(&mut self, user: Arc<User>, identity: &Identity, now_ms: u64) {
-        let seat = match self.gateway.users.seat(&user) {
+        let socket = Socket {
+            id: self.id,
+            session: identity.session.clone(),
+            outbox: Arc::downgrade(&self.outbox),
+        };
+        let seat = match self.gateway.users.seat(&user, socket) {
             Ok(seat) => seat,
             Err(refusal) => return self.send_away(&refusal),
         };
+        // Only now, as from here on the end of the sign-in finds this connection.
+        if self.gateway.users.ended.holds(identity) {
+            return self.send_away(&AuthError::SignedOut.refusal());
+        }
         let caller = Caller {
             user: user.id.clone(),
             is_admin: identity.is_admin,
@@ -167,13 +179,17 @@ impl Connection {
         let Some(member) = &self.member else {
             return;
         };
-        let (gateway, user) = (Arc::clone(&self.gateway), member.user.id.clone());
+        let (gateway, user, connection) =
+            (Arc::clone(&self.gateway), Arc::clone(&member.user), self.id);
         self.doing.push(
             async move {
                 let outcome = match check(&gateway, &credential).await {
-                    Ok(identity) if identity.user == user => Ok(Done::Authenticated {
-                        expires_at_ms: Some(clock::monotonic_of_unix_s(identity.expires_at_s)),
-                    }),
+                    Ok(identity) if identity.user == user.id => {
+                        user.rebind(connection, identity.session);
+                        Ok(Done::Authenticated {
+                            expires_at_ms: Some(clock::monotonic_of_unix_s(identity.expires_at_s)),
+                        })
+                    }
                     Ok(_) => Err(Refusal::new(
                         Code::Unauthenticated,
                         "the token is another user's",
@@ -409,10 +425,7 @@ async fn check(gateway: &Gateway, credential: &Credential) -> Result<Identity, A
         Credential::Authorization(value) => Verifier::bearer(value.expose())?,
         Credential::Passcode(token) => token.expose(),
     };
-    gateway
-        .verifier
-        .verify(token, clock::unix_ms() / 1_000)
-        .await
+    gateway.identify(token).await
 }
 
 /// The records of a transaction, if every one of its rooms agrees.

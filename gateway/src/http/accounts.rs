@@ -2,25 +2,29 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, response::IntoResponse as _};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
 use roomlog_core::{
+    account::display_name,
     code::{Code, Refusal},
     event::{Body as EventBody, Event, MemberChange, MemberEvent},
     ids::{RoomKey, UserId},
 };
-use roomlog_platform::dynamo::UserRow;
+use roomlog_platform::{config::Secret, dynamo::UserRow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     problem::{Answer, Problem},
-    request::{Body, SignedIn},
+    request::{Body, Raw, SignedIn, parse},
 };
 use crate::{
-    auth::{
-        TICKET_TTL_S,
-        token::{Holder, mint},
-    },
+    accounts::Entrance,
+    auth::TICKET_TTL_S,
     clock,
     gateway::Gateway,
     hub::{Caller, Purpose},
@@ -28,15 +32,40 @@ use crate::{
     users::User,
 };
 
-/// Bytes of a guest's name.
-const NAME_BYTES_MAX: usize = 64;
-
-/// The role guests and users have.
+/// The role of everyone who is no admin.
 const USER_ROLE: &str = "user";
 
 #[derive(Deserialize)]
 pub(super) struct Guest {
     name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SignUp {
+    login: String,
+    password: Secret,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct LogIn {
+    login: String,
+    password: Secret,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Renewal {
+    refresh_token: Secret,
+}
+
+/// Which sign-ins end. Without anything it is the one the access token comes from.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LogOut {
+    /// The sign-in this refresh token belongs to; then no access token is needed.
+    refresh_token: Option<Secret>,
+    /// All of the user's.
+    everywhere: bool,
 }
 
 /// Signs somebody in by a name alone.
@@ -45,17 +74,14 @@ pub(super) async fn guest(State(gateway): State<Arc<Gateway>>, Body(guest): Body
         return Err(Problem::new(Code::NotFound, "guests can't sign in here"));
     }
     gateway.guests.take()?;
-    let name = shown_name(&guest.name).ok_or_else(|| {
+    let name = display_name(&guest.name).ok_or_else(|| {
         Problem::new(Code::BadRequest, "a name has 1 to 64 bytes and can be seen")
     })?;
     let id = format!("guest-{}", uuid::Uuid::new_v4().simple());
     let id = UserId::parse(&id).expect("a UUID fits the alphabet");
     let row = UserRow {
-        id: id.clone(),
-        name: name.clone(),
-        avatar: None,
         guest: true,
-        created_at_ms: i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX),
+        ..UserRow::new(id, name, clock::unix_ms_signed())
     };
     let row = gateway
         .source
@@ -63,24 +89,76 @@ pub(super) async fn guest(State(gateway): State<Arc<Gateway>>, Body(guest): Body
         .create_user(&row)
         .await
         .map_err(|error| Problem::store(&error))?;
-    let user = gateway.users.add(row.id, row.name, row.avatar);
-    let ttl = gateway.config.jwt.access_ttl;
-    let holder = Holder {
-        user: &user.id,
-        role: USER_ROLE,
-        name: Some(&name),
+    let entrance = gateway.enter(row).await?;
+    welcome(&gateway, &entrance.user).await;
+    Ok(entered(&entrance).into_response())
+}
+
+/// Makes an account.
+pub(super) async fn sign_up(
+    State(gateway): State<Arc<Gateway>>,
+    Body(wish): Body<SignUp>,
+) -> Answer {
+    gateway.has_accounts()?;
+    let entrance = gateway
+        .sign_up(&wish.login, &wish.password, wish.name.as_deref())
+        .await?;
+    Ok((StatusCode::CREATED, entered(&entrance)).into_response())
+}
+
+/// Signs somebody in by login name and password.
+pub(super) async fn log_in(State(gateway): State<Arc<Gateway>>, Body(wish): Body<LogIn>) -> Answer {
+    gateway.has_accounts()?;
+    let entrance = gateway.log_in(&wish.login, &wish.password).await?;
+    Ok(entered(&entrance).into_response())
+}
+
+/// Exchanges a refresh token. Guests have some too, so this works where only they sign in.
+pub(super) async fn refresh(
+    State(gateway): State<Arc<Gateway>>,
+    Body(renewal): Body<Renewal>,
+) -> Answer {
+    let entrance = gateway.renew(&renewal.refresh_token).await?;
+    Ok(entered(&entrance).into_response())
+}
+
+/// Signs out: here or everywhere.
+pub(super) async fn log_out(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: Result<SignedIn, Problem>,
+    Raw(body): Raw,
+) -> Answer {
+    let wish: LogOut = match body.is_empty() {
+        true => LogOut::default(),
+        false => parse(&body)?,
     };
-    let token = mint(&gateway.config.jwt, holder, ttl).map_err(|error| {
-        tracing::error!(%error, "guests are allowed, but no token can be made");
-        Problem::new(Code::Internal, "no token can be made")
-    })?;
-    welcome(&gateway, &user).await;
-    Ok(Json(json!({
-        "user": described(&user),
-        "access_token": token,
-        "expires_in": ttl.as_millis() / 1_000,
-    }))
-    .into_response())
+    match (wish.refresh_token, wish.everywhere) {
+        (Some(token), false) => gateway.end_session_of(&token).await?,
+        (None, true) => gateway.end_all_sessions(&signed_in?.user.id).await?,
+        (None, false) => {
+            let identity = signed_in?.identity;
+            let session = identity.session.ok_or_else(|| {
+                Problem::new(Code::BadRequest, "this token comes from no sign-in here")
+            })?;
+            gateway.end_session(&identity.user, &session.id).await?;
+        }
+        (Some(_), true) => {
+            let message = "everywhere goes with an access token, not with a refresh token";
+            return Err(Problem::new(Code::BadRequest, message));
+        }
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Tokens are not for caches (RFC 6749, section 5.1).
+fn entered(entrance: &Entrance) -> impl IntoResponse + use<> {
+    let body = json!({
+        "user": described(&entrance.user),
+        "access_token": entrance.access_token,
+        "refresh_token": entrance.refresh_token.reveal(),
+        "expires_in": entrance.expires_in_s,
+    });
+    ([(header::CACHE_CONTROL, "no-store")], Json(body))
 }
 
 /// Lets a guest into the configured room. They are signed in all the same where that does not work.
@@ -140,29 +218,6 @@ pub(super) async fn me(signed_in: SignedIn) -> Answer {
 }
 
 fn described(user: &User) -> Value {
-    json!({ "id": user.id.as_str(), "name": user.name, "avatar": user.avatar })
-}
-
-/// A name people can see: trimmed, without control characters.
-fn shown_name(name: &str) -> Option<String> {
-    let name: String = name
-        .trim()
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .collect();
-    (!name.is_empty() && name.len() <= NAME_BYTES_MAX).then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_can_be_seen() {
-        assert_eq!(shown_name(" Ada\n").as_deref(), Some("Ada"));
-        assert_eq!(shown_name("Zoë 🦀").as_deref(), Some("Zoë 🦀"));
-        for bad in ["", "  ", "\u{1b}", &"x".repeat(65)] {
-            assert_eq!(shown_name(bad), None, "{bad:?}");
-        }
-    }
+    let profile = user.profile();
+    json!({ "id": user.id.as_str(), "name": profile.name, "avatar": profile.avatar })
 }

@@ -7,7 +7,7 @@ use axum::{
 use roomlog_core::code::{Code, Refusal};
 use serde_json::json;
 
-use crate::{auth::AuthError, metrics};
+use crate::{accounts::store_refusal, auth::AuthError, metrics};
 
 /// What a handler answers when it does not do what it was asked to.
 #[derive(Debug)]
@@ -25,12 +25,7 @@ impl Problem {
 
     /// The store did not do its part.
     pub(super) fn store(error: &roomlog_platform::dynamo::StoreError) -> Self {
-        tracing::warn!(%error, "the store did not answer a request");
-        Self(Refusal::retry_after(
-            Code::StoreUnavailable,
-            "the store did not answer",
-            1_000,
-        ))
+        Self(store_refusal(error))
     }
 }
 

@@ -80,13 +80,18 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Body<T> {
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         let Raw(bytes) = Raw::from_request(request, gateway).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Problem::new(
-                Code::BadRequest,
-                format!("the body is not what it must be: {error}"),
-            )
-        })
+        parse(&bytes).map(Self)
     }
+}
+
+/// Reads a JSON body.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(
+            Code::BadRequest,
+            format!("the body is not what it must be: {error}"),
+        )
+    })
 }
 
 impl FromRequest<Arc<Gateway>> for Raw {

@@ -13,6 +13,7 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// The names of the attributes, each spelled once. A leading colon makes one a request's value.
 pub(super) mod name {
     pub(in super::super) const ACCEPTED: &str = "accepted";
+    pub(in super::super) const ACCOUNT: &str = "account";
     pub(in super::super) const AT: &str = "at";
     pub(in super::super) const AVATAR: &str = "avatar";
     pub(in super::super) const CHANGED: &str = "changed_seq";
@@ -20,13 +21,19 @@ pub(super) mod name {
     pub(in super::super) const CREATED_AT: &str = "created_at";
     pub(in super::super) const CREATED_BY: &str = "created_by";
     pub(in super::super) const DELETED: &str = "deleted";
+    pub(in super::super) const ENTRIES: &str = "entries";
+    pub(in super::super) const ENDS_AT: &str = "ends_at";
     pub(in super::super) const EPOCH: &str = "epoch";
+    pub(in super::super) const EXPIRES_AT: &str = "expires_at";
     pub(in super::super) const GENERATION: &str = "generation";
+    pub(in super::super) const GIVEN_AT: &str = "given_at";
     pub(in super::super) const GUEST: &str = "guest";
+    pub(in super::super) const HASH: &str = "hash";
     pub(in super::super) const HEAD: &str = "head";
     pub(in super::super) const ID: &str = "id";
     pub(in super::super) const KIND: &str = "kind";
     pub(in super::super) const LISTED: &str = "listed";
+    pub(in super::super) const LOCALE: &str = "locale";
     pub(in super::super) const LOGIN: &str = "login";
     pub(in super::super) const MEMBERS: &str = "members";
     pub(in super::super) const MUTED: &str = "muted";
@@ -35,6 +42,7 @@ pub(super) mod name {
     pub(in super::super) const OWNERS: &str = "owners";
     pub(in super::super) const PARTITION: &str = "partition";
     pub(in super::super) const PARTITION_COUNT: &str = "partition_count";
+    pub(in super::super) const PASSWORD: &str = "password";
     pub(in super::super) const PUBLIC: &str = "public";
     pub(in super::super) const READ_COUNT: &str = "read_count";
     pub(in super::super) const READ_ONLY: &str = "read_only";
@@ -44,6 +52,8 @@ pub(super) mod name {
     pub(in super::super) const ROOM_SHARD: &str = "room_shard";
     pub(in super::super) const SENDER: &str = "sender";
     pub(in super::super) const SEQ: &str = "seq";
+    pub(in super::super) const SESSION: &str = "session";
+    pub(in super::super) const SESSIONS_VERSION: &str = "sessions_version";
     pub(in super::super) const SHARDS: &str = "shards";
     pub(in super::super) const SLOW_MODE_S: &str = "slow_mode_s";
     pub(in super::super) const STATE: &str = "state";
@@ -259,6 +269,14 @@ impl Change {
     pub(super) fn if_exists(mut self, attribute: &str) -> Self {
         self.name(attribute);
         self.condition = Some(format!("attribute_exists(#{attribute})"));
+        self
+    }
+
+    /// Only if an attribute has this value.
+    pub(super) fn if_equal(mut self, attribute: &str, value: AttributeValue) -> Self {
+        self.name(attribute);
+        self.values.insert(format!(":was_{attribute}"), value);
+        self.condition = Some(format!("#{attribute} = :was_{attribute}"));
         self
     }
 

@@ -369,7 +369,7 @@ impl RoomMove {
 }
 
 /// Why a transaction did not happen.
-enum Cancelled {
+pub(super) enum Cancelled {
     /// A row was further already.
     Condition,
     /// Trying again can help.
@@ -378,7 +378,7 @@ enum Cancelled {
     No,
 }
 
-fn cancelled(error: &TransactWriteItemsError) -> Cancelled {
+pub(super) fn cancelled(error: &TransactWriteItemsError) -> Cancelled {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
         return Cancelled::No;
     };

@@ -112,6 +112,10 @@ pub struct UserRow {
     pub guest: bool,
     /// When first seen, in milliseconds since the Unix epoch.
     pub created_at_ms: i64,
+    /// The language they asked for, as a BCP 47 tag.
+    pub locale: Option<String>,
+    /// Sign-ins begun under an earlier number are over: it is raised to sign somebody out everywhere.
+    pub sessions_version: u64,
 }
 
 // === impl KeyShards ===
@@ -336,6 +340,19 @@ impl TopicRow {
 // === impl UserRow ===
 
 impl UserRow {
+    /// A user seen for the first time.
+    pub fn new(id: UserId, name: String, created_at_ms: i64) -> Self {
+        Self {
+            id,
+            name,
+            avatar: None,
+            guest: false,
+            created_at_ms,
+            locale: None,
+            sessions_version: 0,
+        }
+    }
+
     pub(super) fn to_item(&self) -> Item {
         let mut item = Item::from_iter([
             named(name::USER, text(self.id.as_str())),
@@ -345,6 +362,9 @@ impl UserRow {
         ]);
         if let Some(avatar) = &self.avatar {
             item.extend([named(name::AVATAR, text(avatar))]);
+        }
+        if let Some(locale) = &self.locale {
+            item.extend([named(name::LOCALE, text(locale))]);
         }
         item
     }
@@ -357,6 +377,8 @@ impl UserRow {
             avatar: row.text(name::AVATAR)?,
             guest: row.flag(name::GUEST)?,
             created_at_ms: row.the_number(name::CREATED_AT)?,
+            locale: row.text(name::LOCALE)?,
+            sessions_version: row.number(name::SESSIONS_VERSION)?.unwrap_or(0),
         })
     }
 }

@@ -20,6 +20,7 @@ pub(super) const MEMBERS: &str = "members";
 pub(super) const ROOMS_OF: &str = "rooms_of";
 pub(super) const PARTITIONS: &str = "partitions";
 pub(super) const USERS: &str = "users";
+pub(super) const SESSIONS: &str = "sessions";
 
 /// Index of `rooms`: the rooms of a partition with their heads.
 pub(super) const BY_PARTITION: &str = "by_partition";
@@ -27,9 +28,6 @@ pub(super) const BY_PARTITION: &str = "by_partition";
 pub(super) const LISTED: &str = "public";
 /// Index of `users`: by login name. Guests have none.
 pub(super) const BY_LOGIN: &str = "by_login";
-
-/// The attribute of `sessions` that says, in seconds since the Unix epoch, from when on a row may be dropped.
-const SESSION_EXPIRY: &str = "expires_at";
 
 /// A table takes seconds to come up in the cloud and milliseconds elsewhere; beyond this something is wrong.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(120);
@@ -110,8 +108,8 @@ fn all() -> Vec<Table> {
         // `<room>/<seq>`, the seq with leading zeros.
         table("mentions", name::USER, Some(("mention", S))),
         Table {
-            expiry: Some(SESSION_EXPIRY),
-            ..table("sessions", "session", None)
+            expiry: Some(name::EXPIRES_AT),
+            ..table(SESSIONS, name::SESSION, None)
         },
         table("devices", name::USER, Some(("token", S))),
     ]

@@ -91,6 +91,6 @@ impl Store {
     }
 }
 
-fn user_key(id: &UserId) -> Item {
+pub(super) fn user_key(id: &UserId) -> Item {
     Item::from_iter([named(name::USER, text(id.as_str()))])
 }

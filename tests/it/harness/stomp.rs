@@ -36,6 +36,8 @@ pub(crate) struct Door {
     pub(crate) token: Option<String>,
     /// `Sec-WebSocket-Protocol`.
     pub(crate) subprotocols: Option<&'static str>,
+    /// What follows the path.
+    pub(crate) query: Option<String>,
 }
 
 /// One connection.
@@ -217,7 +219,9 @@ fn unescape(text: &str) -> String {
 impl StompClient {
     /// Opens the socket and says nothing yet; the HTTP status where the upgrade is refused.
     pub(crate) async fn knock(http: &str, door: Door) -> Result<Self, u16> {
-        let url = format!("{}/ws", http.replacen("http", "ws", 1));
+        let query = door.query.map(|query| format!("?{query}"));
+        let query = query.unwrap_or_default();
+        let url = format!("{}/ws{query}", http.replacen("http", "ws", 1));
         let mut request = url.into_client_request().expect("a valid address");
         let mut put = |name: &'static str, value: String| {
             let value = HeaderValue::from_str(&value).expect("a valid header");
