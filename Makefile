@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-full faults bench fmt clean-cache
+.PHONY: help run build test test-full faults sim bench fmt clean-cache
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-full: faults ## The same with many more random cases, every fault, and the 
 
 faults: ## Make every single fault on real servers under load, and write the measured table into docs/guarantees.md
 	@tests/faults
+
+sim: ## Run many seeds of the simulation (SEEDS=100000)
+	ROOMLOG_SIM_SEEDS=$(or $(SEEDS),100000) cargo test --locked --test sim any_mix -- --nocapture
 
 bench: ## Measure codec, numbering and load
 	@tests/setup build

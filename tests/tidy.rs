@@ -44,7 +44,7 @@ const POLLING_FILES: [(&str, &str); 1] = [(
 )];
 
 /// Variables in documents that are no configuration keys.
-const NO_KEYS: [&str; 2] = ["ROOMLOG_CONFIG", "ROOMLOG_TEST_"];
+const NO_KEYS: [&str; 3] = ["ROOMLOG_CONFIG", "ROOMLOG_TEST_", "ROOMLOG_SIM_"];
 
 // === Dependencies ===
 
@@ -201,6 +201,37 @@ fn the_table_of_codes_is_the_code() {
 }
 
 #[test]
+fn every_guarantee_names_a_test_that_exists() {
+    let tests: BTreeSet<String> = sources()
+        .iter()
+        .flat_map(|file| tests_in(&read(file)))
+        .collect();
+    let text = read(&repository().join("docs/guarantees.md"));
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            line.starts_with("| ")
+                && !line.contains("| proved by |")
+                && !line.contains("| noticed by |")
+        })
+        .collect();
+    assert!(rows.len() > 15, "the promises are rows of tables");
+    for row in rows {
+        let proofs = row.trim_end_matches(" |").rsplit(" | ").next();
+        let named: Vec<&str> = proofs
+            .unwrap_or_default()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect();
+        assert!(!named.is_empty(), "a promise without a test: {row}");
+        for test in named {
+            assert!(tests.contains(test), "no test is called {test}: {row}");
+        }
+    }
+}
+
+#[test]
 fn documented_keys_exist() {
     let template = roomlog_platform::config::template();
     let known: BTreeSet<String> = words_with(&template, "ROOMLOG_").collect();
@@ -278,6 +309,21 @@ fn files_ending(ending: &str) -> Vec<PathBuf> {
         "no .{ending} files: looked in the wrong place"
     );
     found
+}
+
+/// The names of the tests in a source: functions right below an attribute that ends in `test]`.
+fn tests_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        let after = line.strip_prefix("async ").unwrap_or(line);
+        if let (true, Some(rest)) = (is_test, after.strip_prefix("fn ")) {
+            names.extend(rest.split('(').next().map(str::to_owned));
+        }
+        is_test =
+            line.starts_with("#[") && (line.contains("test]") || line.contains("test(") || is_test);
+    }
+    names
 }
 
 /// The lines of one section of a manifest.

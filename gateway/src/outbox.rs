@@ -172,6 +172,16 @@ impl Outbox {
         self.lock().state == State::SignedOut
     }
 
+    /// Drops what waits: each subscription goes on from the last seq that was written.
+    pub(crate) fn rewind(&self) {
+        let mut queue = self.lock();
+        if queue.state == State::Open {
+            queue.empty(State::Overflowed);
+        }
+        drop(queue);
+        self.waker.wake();
+    }
+
     /// Drops what waits and takes nothing more.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();

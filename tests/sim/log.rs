@@ -1,27 +1,43 @@
-//! The partition's log, and the true numbering of it by the simplest code imaginable.
+//! The partition's log, and what is true of it: numbered and folded in one uninterrupted read, by the simplest code
+//! imaginable.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use roomlog_core::{
-    event::Kind,
-    ids::{Count, RoomKey, Seq},
+    event::{Body, Event, Kind, MemberChange, MemberEvent, Message, RoomEvent, RoomKind, Sender},
+    ids::{Count, MessageId, RoomKey, Seq, UserId},
     partition::partition_of,
-    room_log::{Position, RecordRef, Spec, WINDOW_MS},
+    room_log::{Bounds, Position, RecordRef, Spec, WINDOW_MS},
+    room_state::{Change, Effect, Membership, RoomMeta, Rows, fold, subject_of},
 };
 
 pub(crate) const GENERATION: u32 = 1;
 
 /// A window small enough for retries to fall out of it.
-const WINDOW_OFFSETS: i64 = 24;
+pub(crate) const WINDOW_OFFSETS: i64 = 24;
+
+/// What somebody sends.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) key: String,
+    pub(crate) sender: &'static str,
+    pub(crate) id: String,
+    /// `None` for a value nobody can decode.
+    pub(crate) body: Option<Body>,
+    /// The header `type`.
+    pub(crate) kind: Option<Kind>,
+}
 
 /// A record and what it truly is.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) position: Position,
-    pub(crate) key: String,
-    pub(crate) sender: &'static str,
-    pub(crate) id: String,
-    pub(crate) kind: Option<Kind>,
+    pub(crate) draft: Draft,
+    /// The decoded event, where the value is one.
+    pub(crate) event: Option<Event>,
     pub(crate) append_time_ms: i64,
     pub(crate) truth: Truth,
 }
@@ -36,6 +52,16 @@ pub(crate) enum Truth {
 /// Rooms and how far they have come.
 pub(crate) type Totals = BTreeMap<RoomKey, (Seq, Count)>;
 
+/// A room's true state after one of its events.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) meta: Option<RoomMeta>,
+    pub(crate) members: BTreeMap<UserId, Membership>,
+    /// Whether that event changed nothing because it was not allowed.
+    pub(crate) is_void: bool,
+    pub(crate) count: Count,
+}
+
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) spec: Spec,
@@ -44,6 +70,11 @@ pub(crate) struct Log {
     totals: Vec<Totals>,
     /// Where each room's events are, by seq from 1.
     places: BTreeMap<RoomKey, Vec<Position>>,
+    /// Each room's state, by seq from 0.
+    states: BTreeMap<RoomKey, Vec<Rc<State>>>,
+    /// Records the dead-letter topic has.
+    pub(crate) put_aside: BTreeSet<Position>,
+    low: i64,
     end: i64,
 }
 
@@ -54,24 +85,132 @@ pub(crate) fn at(offset: i64) -> Position {
     }
 }
 
+pub(crate) fn room(name: &str) -> RoomKey {
+    RoomKey::parse(name).expect("alphabet")
+}
+
+pub(crate) fn user(name: &str) -> UserId {
+    UserId::parse(name).expect("alphabet")
+}
+
+// === impl Draft ===
+
+impl Draft {
+    pub(crate) fn of(key: &str, sender: &'static str, id: &str, body: Body) -> Self {
+        Self {
+            key: key.to_owned(),
+            sender,
+            id: id.to_owned(),
+            kind: Some(body.kind()),
+            body: Some(body),
+        }
+    }
+
+    pub(crate) fn message(key: &str, sender: &'static str, id: &str) -> Self {
+        Self::of(key, sender, id, Body::Message(Message::default()))
+    }
+
+    /// A message whose value is none.
+    pub(crate) fn poison(key: &str, sender: &'static str, id: &str) -> Self {
+        Self {
+            body: None,
+            ..Self::message(key, sender, id)
+        }
+    }
+
+    pub(crate) fn creation(key: &str, sender: &'static str, id: &str) -> Self {
+        let fields = RoomEvent {
+            kind: Some(RoomKind::Group),
+            name: Some(key.to_owned()),
+            public: Some(true),
+            ..RoomEvent::default()
+        };
+        Self::of(key, sender, id, Body::Room(fields))
+    }
+
+    pub(crate) fn member(
+        key: &str,
+        sender: &'static str,
+        id: &str,
+        whose: &str,
+        change: MemberChange,
+    ) -> Self {
+        let user = user(whose);
+        Self::of(key, sender, id, Body::Member(MemberEvent { user, change }))
+    }
+
+    pub(crate) fn event(&self) -> Option<Event> {
+        Some(Event {
+            key: RoomKey::parse(&self.key).ok()?,
+            id: MessageId::parse(&self.id).ok()?,
+            sender: Sender {
+                id: user(self.sender),
+                name: self.sender.to_owned(),
+                avatar: None,
+            },
+            body: self.body.clone()?,
+            headers: Vec::new(),
+        })
+    }
+}
+
 // === impl Record ===
 
 impl Record {
     pub(crate) fn as_ref(&self) -> RecordRef<'_> {
         RecordRef {
             position: self.position,
-            key: self.key.as_bytes(),
-            id: self.id.as_bytes(),
-            sender: self.sender.as_bytes(),
-            kind: self.kind,
+            key: self.draft.key.as_bytes(),
+            id: self.draft.id.as_bytes(),
+            sender: self.draft.sender.as_bytes(),
+            kind: self.draft.kind,
             append_time_ms: self.append_time_ms,
         }
     }
 
-    fn is_retry_of(&self, other: &Self, window_offsets: i64) -> bool {
-        (&self.key, self.sender, &self.id) == (&other.key, other.sender, &other.id)
-            && self.position.offset - other.position.offset <= window_offsets
+    /// The event, if it is one that the fold looks at.
+    pub(crate) fn folded(&self) -> Option<&Event> {
+        let event = self.event.as_ref()?;
+        matches!(event.body, Body::Member(_) | Body::Room(_)).then_some(event)
+    }
+
+    fn is_retry_of(&self, other: &Self) -> bool {
+        let name = |draft: &Draft| (draft.key.clone(), draft.sender, draft.id.clone());
+        name(&self.draft) == name(&other.draft)
             && self.append_time_ms - other.append_time_ms <= WINDOW_MS
+    }
+}
+
+// === impl State ===
+
+impl State {
+    pub(crate) fn has(&self, user: &UserId) -> bool {
+        self.members.get(user).is_some_and(Membership::is_in)
+            && self.meta.as_ref().is_some_and(|meta| !meta.deleted)
+    }
+
+    /// The state after the room's next event.
+    fn after(&self, event: &Event, seq: Seq) -> Self {
+        let rows = Rows {
+            room: self.meta.as_ref(),
+            subject: subject_of(event).and_then(|user| self.members.get(user)),
+            actor: self.members.get(&event.sender.id),
+        };
+        let mut next = self.clone();
+        match fold(rows, event, seq) {
+            Effect::Void => next.is_void = true,
+            Effect::Folded => unreachable!("each event is folded once"),
+            Effect::Stands(changes) => {
+                next.is_void = false;
+                for change in changes {
+                    match change {
+                        Change::Room(meta) => next.meta = Some(meta),
+                        Change::Member(user, row) => drop(next.members.insert(user, row)),
+                    }
+                }
+            }
+        }
+        next
     }
 }
 
@@ -89,6 +228,9 @@ impl Log {
             records: Vec::new(),
             totals: vec![Totals::new()],
             places: BTreeMap::new(),
+            states: BTreeMap::new(),
+            put_aside: BTreeSet::new(),
+            low: 0,
             end: 0,
         }
     }
@@ -98,51 +240,77 @@ impl Log {
         partition_of(key.as_bytes(), self.spec.partition_count) == self.spec.partition
     }
 
-    /// Leaves an offset out, as a transaction's mark does.
-    pub(crate) fn skip(&mut self) {
-        self.end += 1;
+    /// Leaves offsets out, as marks of transactions do.
+    pub(crate) fn skip(&mut self, offsets: i64) {
+        self.end += offsets;
     }
 
-    pub(crate) fn append(
-        &mut self,
-        key: &str,
-        sender: &'static str,
-        id: &str,
-        kind: Option<Kind>,
-        append_time_ms: i64,
-    ) {
+    pub(crate) fn append(&mut self, draft: Draft, append_time_ms: i64) -> Position {
+        let position = at(self.end);
         let mut record = Record {
-            position: at(self.end),
-            key: key.to_owned(),
-            sender,
-            id: id.to_owned(),
-            kind,
+            position,
+            event: draft.event(),
+            draft,
             append_time_ms,
             truth: Truth::Foreign,
         };
         let mut totals = self.totals.last().expect("one to begin with").clone();
-        let room = RoomKey::parse(key).ok().filter(|_| self.holds(key));
-        let retry = || {
-            let window_offsets = self.spec.window_offsets;
-            let mut earlier = self.records.iter();
-            earlier.any(|other| record.is_retry_of(other, window_offsets))
-        };
-        record.truth = match room {
+        let key = RoomKey::parse(&record.draft.key).ok();
+        let key = key.filter(|_| self.holds(&record.draft.key));
+        record.truth = match key {
             None => Truth::Foreign,
-            Some(_) if retry() => Truth::Duplicate,
-            Some(room) => {
-                let total = totals.entry(room.clone()).or_default();
-                let counts = matches!(kind, Some(Kind::Message | Kind::Notice));
-                total.0 = total.0.next();
-                total.1 = Count(total.1.0 + u64::from(counts));
-                let truth = Truth::Accepted(total.0, total.1);
-                self.places.entry(room).or_default().push(record.position);
-                truth
+            Some(_) if self.is_retry(&record) => Truth::Duplicate,
+            Some(key) => {
+                let total = totals.entry(key.clone()).or_default();
+                let counts = record.draft.kind.is_some_and(Kind::counts);
+                *total = (total.0.next(), Count(total.1.0 + u64::from(counts)));
+                self.places.entry(key.clone()).or_default().push(position);
+                self.fold(key, &record, *total);
+                Truth::Accepted(total.0, total.1)
             }
         };
         self.end += 1;
         self.totals.push(totals);
         self.records.push(record);
+        position
+    }
+
+    fn is_retry(&self, record: &Record) -> bool {
+        let first = record.position.offset - self.spec.window_offsets;
+        let mut earlier = self.records.iter().rev();
+        earlier
+            .by_ref()
+            .take_while(|other| other.position.offset >= first)
+            .any(|other| record.is_retry_of(other))
+    }
+
+    fn fold(&mut self, key: RoomKey, record: &Record, (seq, count): (Seq, Count)) {
+        let states = self
+            .states
+            .entry(key)
+            .or_insert_with(|| vec![Rc::default()]);
+        let before = states.last().expect("the state before all events");
+        let mut after = match record.folded() {
+            Some(event) => before.after(event, seq),
+            None => State {
+                is_void: false,
+                ..(**before).clone()
+            },
+        };
+        after.count = count;
+        states.push(Rc::new(after));
+    }
+
+    /// Retention takes everything before an offset.
+    pub(crate) fn trim(&mut self, low: i64) {
+        self.low = self.low.max(low.min(self.end));
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            low: self.low,
+            high: self.end,
+        }
     }
 
     /// The offset after the last record.
@@ -156,9 +324,15 @@ impl Log {
             .partition_point(|record| record.position < position)
     }
 
-    /// The records from an offset on.
+    /// The records from an offset on, as a reader gets them.
     pub(crate) fn from(&self, position: Position) -> &[Record] {
+        assert!(position.offset >= self.low, "{position:?} was trimmed");
         &self.records[self.index(position)..]
+    }
+
+    /// The record there, whether the log still has it or another source tells of it.
+    pub(crate) fn record(&self, place: Position) -> &Record {
+        &self.records[self.index(place)]
     }
 
     /// The true totals before a position.
@@ -178,7 +352,43 @@ impl Log {
         self.places.get(room)?.get(index).copied()
     }
 
+    /// A room's true state after an event of it.
+    pub(crate) fn state(&self, room: &RoomKey, seq: Seq) -> Rc<State> {
+        let states = self.states.get(room);
+        let state = states.and_then(|states| states.get(usize::try_from(seq.0).ok()?));
+        state.cloned().unwrap_or_default()
+    }
+
     pub(crate) fn head(&self, room: &RoomKey) -> Seq {
         Seq(self.places.get(room).map_or(0, Vec::len) as u64)
+    }
+
+    /// Whether two sendings of an id lie further apart than the window.
+    pub(crate) fn left_its_window(&self, draft: &Draft) -> bool {
+        let name = |draft: &Draft| (draft.key.clone(), draft.sender, draft.id.clone());
+        let sendings = self.records.iter();
+        let sendings: Vec<_> = sendings
+            .filter(|record| name(&record.draft) == name(draft))
+            .collect();
+        sendings.windows(2).any(|pair| {
+            let offsets = pair[1].position.offset - pair[0].position.offset;
+            let ms = pair[1].append_time_ms - pair[0].append_time_ms;
+            offsets > self.spec.window_offsets || ms > WINDOW_MS
+        })
+    }
+
+    /// The seqs of every accepted record of this room, sender and id.
+    pub(crate) fn seqs_of(&self, key: &str, sender: &str, id: &str) -> Vec<Seq> {
+        let of = |record: &&Record| {
+            let draft = &record.draft;
+            (draft.key.as_str(), draft.sender, draft.id.as_str()) == (key, sender, id)
+        };
+        let records = self.records.iter().filter(of);
+        records
+            .filter_map(|record| match record.truth {
+                Truth::Accepted(seq, _) => Some(seq),
+                _ => None,
+            })
+            .collect()
     }
 }

@@ -1,18 +1,21 @@
-//! The persister: numbers, writes events in parallel windows, and moves rows within the contiguous prefix.
+//! The persister: numbers, folds, writes events in parallel windows, and moves rows within the contiguous prefix.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use roomlog_core::{
-    ids::{RoomKey, Seq},
+    event::{Body, Event, MemberChange},
+    ids::{Count, RoomKey, Seq, UserId},
     prefix::{Prefix, WindowId},
-    room_log::{Head, Outcome, Position, RoomLog},
+    room_log::{Head, Outcome, Position, RoomLog, Unfit},
+    room_state::{Change, Effect, Membership, RoomMeta, Rows, fold, subject_of},
 };
 
 use crate::{
     checks,
-    log::{Log, at},
+    log::{Log, Record},
     owner,
     random::Random,
+    rules::{Mechanism, Rules},
     stores::{Dynamo, PartitionRow},
     tally::Tally,
 };
@@ -25,28 +28,57 @@ const ROWS_MAX: usize = 20;
 /// One process, from its start to its end.
 #[derive(Debug)]
 pub(crate) struct Persister {
+    rules: Rules,
     /// None until the partition's row could be read.
     pub(crate) log: Option<RoomLog>,
-    prefix: Prefix<RowMoves>,
+    /// Why there is none.
+    pub(crate) refused: Option<Unfit>,
+    states: BTreeMap<RoomKey, State>,
+    prefix: Prefix<Vec<RowMove>>,
     /// The event rows each window in flight still has to write.
     windows: Vec<(WindowId, Vec<EventRow>)>,
     /// Rows of committed windows, in log order.
     rows: VecDeque<RowMove>,
 }
 
-type EventRow = (RoomKey, Seq, Position);
-type RowMoves = Vec<RowMove>;
+/// A room as of the last event folded; only the users looked up so far.
+#[derive(Debug, Default)]
+struct State {
+    meta: Option<RoomMeta>,
+    members: BTreeMap<UserId, Option<Membership>>,
+}
+
+#[derive(Debug)]
+struct EventRow {
+    room: RoomKey,
+    seq: Seq,
+    place: Position,
+    is_void: bool,
+}
 
 #[derive(Debug)]
 enum RowMove {
-    Room(RoomKey, Head),
+    Read(RoomKey, UserId, (Seq, Count)),
+    Reaction((RoomKey, Seq, String, UserId), bool, Seq),
+    Room(RoomKey, Head, Vec<Change>),
     Partition(PartitionRow),
 }
 
+/// Why a record can't be taken now.
+enum Stop {
+    /// The store must answer first.
+    Waits,
+    /// Somebody else stores the partition as well and is further: everything is begun anew.
+    Overtaken,
+}
+
 impl Persister {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
+            rules,
             log: None,
+            refused: None,
+            states: BTreeMap::new(),
             prefix: Prefix::new(WINDOWS_MAX),
             windows: Vec::new(),
             rows: VecDeque::new(),
@@ -54,11 +86,16 @@ impl Persister {
     }
 
     pub(crate) fn start(&mut self, log: &Log, dynamo: &Dynamo) {
-        if self.log.is_none() && !dynamo.down {
-            let row = dynamo.partition;
-            let (position, accepted) = row.map_or((at(0), 0), |row| (row.position, row.accepted));
+        if self.log.is_some() || dynamo.down {
+            return;
+        }
+        let (position, accepted) = dynamo.start();
+        self.refused = log.bounds().admit(position.offset).err();
+        if self.refused.is_none() {
             let mut numbering = RoomLog::partial(log.spec, position, accepted);
-            owner::read_back(log, &mut numbering);
+            if self.rules.keep(Mechanism::WindowReadBack) {
+                owner::read_back(log, &mut numbering);
+            }
             self.log = Some(numbering);
         }
     }
@@ -66,47 +103,133 @@ impl Persister {
     /// Reads the next records and begins a window of them.
     pub(crate) fn poll(
         &mut self,
-        log: &Log,
+        log: &mut Log,
         dynamo: &Dynamo,
         records_max: usize,
         tally: &mut Tally,
     ) {
         let paused = self.prefix.is_full() || self.rows.len() > ROWS_MAX;
-        let Some(numbering) = self.log.as_mut().filter(|_| !paused) else {
+        if paused || self.log.is_none() {
             tally.pauses += u64::from(paused);
             return;
-        };
-        let before = numbering.next();
-        let (mut events, mut heads) = (Vec::new(), BTreeMap::new());
-        for record in log.from(before).iter().take(records_max) {
-            let Some(outcome) = owner::apply(numbering, &record.as_ref(), dynamo) else {
-                break;
-            };
-            checks::an_outcome_is_true(log, record, outcome, numbering);
-            if let Outcome::Accepted { seq, .. } = outcome {
-                let room = RoomKey::parse(&record.key).expect("it was accepted");
-                let head = numbering.head(&room).expect("it has an event");
-                heads.insert(room.clone(), head);
-                events.push((room, seq, record.position));
+        }
+        let before = self.next();
+        let (mut events, mut moves) = (Vec::new(), Vec::new());
+        for _ in 0..records_max {
+            match self.take_next(log, dynamo, &mut events, &mut moves) {
+                Ok(true) => {}
+                Ok(false) | Err(Stop::Waits) => break,
+                Err(Stop::Overtaken) => {
+                    tally.overtaken += 1;
+                    *self = Self::new(self.rules);
+                    return;
+                }
             }
         }
-        if numbering.next() == before {
+        let Some(numbering) = self.log.as_ref().filter(|log| Some(log.next()) != before) else {
             return;
-        }
-        let row = PartitionRow {
+        };
+        moves.push(RowMove::Partition(PartitionRow {
             position: numbering.next(),
             accepted: numbering.accepted(),
-        };
-        let rooms = heads
-            .into_iter()
-            .map(|(room, head)| RowMove::Room(room, head));
-        let moves = rooms.chain([RowMove::Partition(row)]).collect();
+        }));
         let id = self.prefix.begin(moves).expect("not full");
         self.windows.push((id, events));
     }
 
+    fn next(&self) -> Option<Position> {
+        self.log.as_ref().map(RoomLog::next)
+    }
+
+    /// Numbers and folds one record; `false` where there is none.
+    fn take_next(
+        &mut self,
+        log: &mut Log,
+        dynamo: &Dynamo,
+        events: &mut Vec<EventRow>,
+        moves: &mut Vec<RowMove>,
+    ) -> Result<bool, Stop> {
+        let next = self.next().expect("started");
+        let Some(record) = log.from(next).first() else {
+            return Ok(false);
+        };
+        if record.folded().is_some() && dynamo.down {
+            return Err(Stop::Waits);
+        }
+        let numbering = self.log.as_mut().expect("started");
+        let Some(outcome) = owner::apply(numbering, &record.as_ref(), dynamo, self.rules) else {
+            return Err(Stop::Waits);
+        };
+        checks::an_outcome_is_true(log, record, outcome, numbering);
+        if let Outcome::Accepted { seq, count } = outcome {
+            let room = RoomKey::parse(&record.draft.key).expect("it was accepted");
+            let head = numbering.head(&room).expect("it has an event");
+            let place = record.position;
+            let (is_void, changes) = self.fold(record, seq, dynamo)?;
+            let mut readers = vec![crate::log::user(record.draft.sender)];
+            readers.extend(joiner(record).filter(|_| !is_void));
+            let reads = readers
+                .into_iter()
+                .map(|user| RowMove::Read(room.clone(), user, (seq, count)));
+            moves.extend(reads);
+            moves.extend(reaction(record, seq));
+            moves.push(RowMove::Room(room.clone(), head, changes));
+            events.push(EventRow {
+                room,
+                seq,
+                place,
+                is_void,
+            });
+            if record.event.is_none() {
+                log.put_aside.insert(place);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Judges an event by the rows before it, which are loaded where they are not known.
+    fn fold(
+        &mut self,
+        record: &Record,
+        seq: Seq,
+        dynamo: &Dynamo,
+    ) -> Result<(bool, Vec<Change>), Stop> {
+        let Some(event) = record.folded() else {
+            return Ok((false, Vec::new()));
+        };
+        let room = &event.key;
+        let users: Vec<_> = subject_of(event)
+            .into_iter()
+            .chain([&event.sender.id])
+            .collect();
+        let state = self.states.get(room);
+        let is_known =
+            |user: &&&UserId| state.is_some_and(|state| state.members.contains_key(**user));
+        let unknown: Vec<_> = users.iter().filter(|user| !is_known(user)).collect();
+        if state.is_none() || !unknown.is_empty() {
+            let row = dynamo.rooms.get(room);
+            if row.is_some_and(|row| row.head.seq >= seq) {
+                return Err(Stop::Overtaken);
+            }
+            let loaded: Vec<_> = unknown
+                .iter()
+                .map(|user| {
+                    let row = dynamo.members.get(&(room.clone(), (**user).clone()));
+                    ((**user).clone(), row.copied())
+                })
+                .collect();
+            let state = self.states.entry(room.clone()).or_insert_with(|| State {
+                meta: row.and_then(|row| row.meta.clone()),
+                members: BTreeMap::new(),
+            });
+            state.members.extend(loaded);
+        }
+        let state = self.states.get_mut(room).expect("it was loaded");
+        Ok(state.fold(event, seq))
+    }
+
     /// Writes some of the rows of some window, not necessarily the oldest.
-    pub(crate) fn write_events(
+    pub(crate) fn write_some(
         &mut self,
         dynamo: &mut Dynamo,
         random: &mut Random,
@@ -116,18 +239,50 @@ impl Persister {
             return;
         }
         let which = random.below(self.windows.len());
+        if random.percent(dynamo.throttled) {
+            tally.throttled += 1;
+            return;
+        }
+        let rows = random.below(self.windows[which].1.len() + 1);
+        self.write_events(which, rows, dynamo, tally);
+    }
+
+    /// Writes so many of the rows a window still has to write.
+    pub(crate) fn write_events(
+        &mut self,
+        which: usize,
+        rows: usize,
+        dynamo: &mut Dynamo,
+        tally: &mut Tally,
+    ) {
         let (id, events) = &mut self.windows[which];
-        let written = random.below(events.len() + 1);
-        for (room, seq, place) in events.drain(..written) {
-            checks::a_stored_event_never_changes(dynamo, &room, seq, place);
-            dynamo.events.insert((room, seq), place);
+        let rows = rows.min(events.len());
+        for row in events.drain(..rows) {
+            checks::a_stored_event_never_changes(
+                dynamo,
+                &row.room,
+                row.seq,
+                row.place,
+                row.is_void,
+            );
+            dynamo
+                .events
+                .insert((row.room, row.seq), (row.place, row.is_void));
         }
         if events.is_empty() {
             let id = *id;
             self.windows.remove(which);
             tally.early += u64::from(which > 0);
-            self.rows
-                .extend(self.prefix.finish(id).into_iter().flatten());
+            let committed = self.prefix.finish(id).into_iter().flatten();
+            self.rows.extend(committed);
+        }
+        if !self.rules.keep(Mechanism::ContiguousPrefix) {
+            let mut rest = std::mem::replace(&mut self.prefix, Prefix::new(WINDOWS_MAX));
+            // Whatever is begun is taken for done.
+            for (id, _) in &self.windows {
+                self.rows.extend(rest.finish(*id).into_iter().flatten());
+            }
+            self.windows.clear();
         }
     }
 
@@ -137,13 +292,118 @@ impl Persister {
             return;
         }
         match self.rows.pop_front() {
-            Some(RowMove::Room(room, head)) => dynamo.advance_room(room, head),
+            Some(RowMove::Read(room, user, to)) => dynamo.advance_read(room, user, to, self.rules),
+            Some(RowMove::Reaction(key, is_on, by)) => dynamo.react(key, is_on, by),
+            Some(RowMove::Room(room, head, changes)) => dynamo.advance_room(room, head, changes),
             Some(RowMove::Partition(row)) => dynamo.advance_partition(row),
             None => {}
         }
     }
 
+    /// Windows in flight.
+    pub(crate) fn windows(&self) -> usize {
+        self.windows.len()
+    }
+
     pub(crate) fn work_is_bounded(&self) {
         assert!(self.windows.len() <= WINDOWS_MAX);
+    }
+}
+
+/// The row of a reaction.
+fn reaction(record: &Record, seq: Seq) -> Option<RowMove> {
+    let event = record.event.as_ref()?;
+    match &event.body {
+        Body::Reaction { target, emoji, on } => {
+            let key = (
+                event.key.clone(),
+                *target,
+                emoji.clone(),
+                event.sender.id.clone(),
+            );
+            Some(RowMove::Reaction(key, *on, seq))
+        }
+        _ => None,
+    }
+}
+
+/// Who becomes a member by an event.
+fn joiner(record: &Record) -> Option<UserId> {
+    match &record.event.as_ref()?.body {
+        Body::Member(member) if member.change == MemberChange::Joined => Some(member.user.clone()),
+        _ => None,
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn fold(&mut self, event: &Event, seq: Seq) -> (bool, Vec<Change>) {
+        let row_of = |user: &UserId| self.members.get(user).and_then(Option::as_ref);
+        let rows = Rows {
+            room: self.meta.as_ref(),
+            subject: subject_of(event).and_then(row_of),
+            actor: row_of(&event.sender.id),
+        };
+        match fold(rows, event, seq) {
+            Effect::Void => (true, Vec::new()),
+            Effect::Folded => (false, Vec::new()),
+            Effect::Stands(changes) => {
+                for change in changes.clone() {
+                    match change {
+                        Change::Room(meta) => self.meta = Some(meta),
+                        Change::Member(user, row) => drop(self.members.insert(user, Some(row))),
+                    }
+                }
+                (false, changes)
+            }
+        }
+    }
+}
+
+/// Stores read marks: a log of their own, in which the furthest mark of a user wins.
+#[derive(Debug, Default)]
+pub(crate) struct MarkStore {
+    /// The next mark to store; none until the stored place was read.
+    next: Option<usize>,
+}
+
+/// A member has read up to here.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadMark {
+    pub(crate) room: RoomKey,
+    pub(crate) user: UserId,
+    pub(crate) to: (Seq, Count),
+}
+
+// === impl MarkStore ===
+
+impl MarkStore {
+    /// Stores the next few marks, each user's furthest, then how far the marks are stored.
+    pub(crate) fn store(
+        &mut self,
+        marks: &[ReadMark],
+        most: usize,
+        dynamo: &mut Dynamo,
+        rules: Rules,
+    ) {
+        if dynamo.down {
+            return;
+        }
+        let next = *self.next.get_or_insert(dynamo.marks);
+        let batch = &marks[next..marks.len().min(next + most)];
+        let mut furthest: BTreeMap<_, (Seq, Count)> = BTreeMap::new();
+        for mark in batch {
+            let position = furthest
+                .entry((mark.room.clone(), mark.user.clone()))
+                .or_default();
+            *position = (*position).max(mark.to);
+        }
+        for ((room, user), to) in furthest {
+            dynamo.advance_read(room, user, to, rules);
+        }
+        let stored = next + batch.len();
+        self.next = Some(stored);
+        dynamo.marks = dynamo.marks.max(stored);
     }
 }

@@ -1,19 +1,34 @@
-//! Redis and DynamoDB, as far as the numbering meets them.
+//! Redis and DynamoDB, as far as the system meets them.
 
 use std::collections::BTreeMap;
 
 use roomlog_core::{
-    ids::{Count, RoomKey, Seq},
+    ids::{Count, RoomKey, Seq, UserId},
     room_log::{Changes, Head, Position, Snapshot},
+    room_state::{Change, Membership, RoomMeta},
 };
 
-/// The numbering snapshot: one sorted set that only moves forward, one atomic command a write.
+use crate::{
+    log::at,
+    rules::{Mechanism, Rules},
+};
+
+/// Events a room's tail keeps.
+const TAIL_MAX: usize = 8;
+
+/// The numbering snapshot, one sorted set that only moves forward, and the tails of rooms.
 #[derive(Debug, Default)]
 pub(crate) struct Redis {
     pub(crate) down: bool,
+    content: Content,
+    /// Earlier contents, one of which a failover may bring back.
+    past: Vec<Content>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
     set: Option<Set>,
-    /// Earlier states, one of which a failover may bring back.
-    past: Vec<Option<Set>>,
+    tails: BTreeMap<RoomKey, BTreeMap<Seq, Position>>,
 }
 
 #[derive(Clone, Debug)]
@@ -23,14 +38,33 @@ struct Set {
     accepted: u64,
 }
 
+/// Read positions by room and user.
+pub(crate) type Reads = BTreeMap<(RoomKey, UserId), (Seq, Count)>;
+
 /// The rows of the persister.
 #[derive(Debug, Default)]
 pub(crate) struct Dynamo {
     pub(crate) down: bool,
-    /// Event rows: where the event is.
-    pub(crate) events: BTreeMap<(RoomKey, Seq), Position>,
-    pub(crate) rooms: BTreeMap<RoomKey, Head>,
+    /// Of so many writes in a hundred the store takes none now.
+    pub(crate) throttled: usize,
+    /// Event rows: where the event is, and whether it is void.
+    pub(crate) events: BTreeMap<(RoomKey, Seq), (Position, bool)>,
+    pub(crate) rooms: BTreeMap<RoomKey, RoomRow>,
+    pub(crate) members: BTreeMap<(RoomKey, UserId), Membership>,
+    pub(crate) reads: Reads,
+    /// By room, message, emoji and user: whether it is on, and the event that said so last.
+    pub(crate) reactions: BTreeMap<(RoomKey, Seq, String, UserId), (bool, Seq)>,
     pub(crate) partition: Option<PartitionRow>,
+    /// How far the read marks' own topic is stored.
+    pub(crate) marks: usize,
+    /// Rooms whose row moved since anybody looked.
+    pub(crate) moved: Vec<RoomKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RoomRow {
+    pub(crate) head: Head,
+    pub(crate) meta: Option<RoomMeta>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,23 +76,30 @@ pub(crate) struct PartitionRow {
 // === impl Redis ===
 
 impl Redis {
-    pub(crate) fn write(&mut self, changes: &Changes) {
-        self.past.push(self.set.clone());
-        let set = self.set.get_or_insert_with(|| Set {
-            heads: BTreeMap::new(),
-            position: changes.position,
-            accepted: 0,
-        });
-        for (room, seq, count) in &changes.heads {
-            let known = set.heads.entry(room.clone()).or_default();
-            *known = (known.0.max(*seq), known.1.max(*count));
-        }
-        set.position = set.position.max(changes.position);
-        set.accepted = set.accepted.max(changes.accepted);
+    fn write(&mut self, change: impl FnOnce(&mut Content)) {
+        self.past.push(self.content.clone());
+        change(&mut self.content);
     }
 
-    pub(crate) fn read(&self) -> Option<Snapshot> {
-        self.set.as_ref().map(|set| Snapshot {
+    /// One atomic `ZADD GT`.
+    pub(crate) fn advance(&mut self, changes: &Changes) {
+        self.write(|content| {
+            let set = content.set.get_or_insert_with(|| Set {
+                heads: BTreeMap::new(),
+                position: changes.position,
+                accepted: 0,
+            });
+            for (room, seq, count) in &changes.heads {
+                let known = set.heads.entry(room.clone()).or_default();
+                *known = (known.0.max(*seq), known.1.max(*count));
+            }
+            set.position = set.position.max(changes.position);
+            set.accepted = set.accepted.max(changes.accepted);
+        });
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.content.set.as_ref().map(|set| Snapshot {
             position: set.position,
             accepted: set.accepted,
             heads: set
@@ -69,15 +110,33 @@ impl Redis {
         })
     }
 
+    /// Adds an event to a room's tail; one at or before its last is refused, as stream entries are.
+    pub(crate) fn add_to_tail(&mut self, room: &RoomKey, seq: Seq, place: Position) {
+        self.write(|content| {
+            let tail = content.tails.entry(room.clone()).or_default();
+            if tail.last_key_value().is_none_or(|(last, _)| *last < seq) {
+                tail.insert(seq, place);
+            }
+            while tail.len() > TAIL_MAX {
+                tail.pop_first();
+            }
+        });
+    }
+
+    pub(crate) fn tail(&self, room: &RoomKey) -> Vec<(Seq, Position)> {
+        let tail = self.content.tails.get(room).into_iter().flatten();
+        tail.map(|(seq, place)| (*seq, *place)).collect()
+    }
+
     pub(crate) fn wipe(&mut self) {
-        self.past.push(self.set.take());
+        self.write(|content| *content = Content::default());
     }
 
     /// Comes back as it was so many writes ago.
     pub(crate) fn roll_back(&mut self, writes: usize) {
         let kept = self.past.len().saturating_sub(writes);
         if kept < self.past.len() {
-            self.set = self.past[kept].clone();
+            self.content = self.past[kept].clone();
             self.past.truncate(kept);
         }
     }
@@ -86,12 +145,31 @@ impl Redis {
 // === impl Dynamo ===
 
 impl Dynamo {
-    /// Moves a room's row, unless it is there or further already.
-    pub(crate) fn advance_room(&mut self, room: RoomKey, head: Head) {
-        let row = self.rooms.entry(room).or_insert(head);
-        if row.position < head.position {
-            *row = head;
+    /// Where a reader without a snapshot begins, and how many records are accepted before.
+    pub(crate) fn start(&self) -> (Position, u64) {
+        self.partition
+            .map_or((at(0), 0), |row| (row.position, row.accepted))
+    }
+
+    pub(crate) fn head(&self, room: &RoomKey) -> Option<Head> {
+        self.rooms.get(room).map(|row| row.head)
+    }
+
+    /// Moves a room's row and what its state changed on the way, all at once; not if it is there or further already.
+    pub(crate) fn advance_room(&mut self, room: RoomKey, head: Head, changes: Vec<Change>) {
+        let row = self.rooms.get(&room);
+        if row.is_some_and(|row| row.head.seq >= head.seq) {
+            return;
         }
+        let mut meta = row.and_then(|row| row.meta.clone());
+        for change in changes {
+            match change {
+                Change::Room(changed) => meta = Some(changed),
+                Change::Member(user, row) => drop(self.members.insert((room.clone(), user), row)),
+            }
+        }
+        self.rooms.insert(room.clone(), RoomRow { head, meta });
+        self.moved.push(room);
     }
 
     /// Moves the partition's row, unless it is there or further already.
@@ -101,6 +179,28 @@ impl Dynamo {
             .is_none_or(|known| known.position < row.position)
         {
             self.partition = Some(row);
+        }
+    }
+
+    /// Sets or withdraws a reaction, unless a later event has.
+    pub(crate) fn react(&mut self, key: (RoomKey, Seq, String, UserId), is_on: bool, by: Seq) {
+        let known = self.reactions.get(&key);
+        if known.is_none_or(|(_, known)| *known < by) {
+            self.reactions.insert(key, (is_on, by));
+        }
+    }
+
+    /// Moves a read position, unless it is there or further already.
+    pub(crate) fn advance_read(
+        &mut self,
+        room: RoomKey,
+        user: UserId,
+        to: (Seq, Count),
+        rules: Rules,
+    ) {
+        let position = self.reads.entry((room, user)).or_default();
+        if *position < to || !rules.keep(Mechanism::ForwardOnly) {
+            *position = to;
         }
     }
 }

@@ -1,363 +1,516 @@
-//! One run: who is there, what can happen next, and the healing at the end.
-
-use std::collections::VecDeque;
+//! One world: who is there, everything that can happen next, and the healing at the end.
 
 use roomlog_core::{
-    event::Kind,
     ids::{RoomKey, Seq},
     room_log::WINDOW_MS,
 };
 
 use crate::{
     checks,
+    client::Client,
+    fanout::Fanout,
     faults::Faults,
-    log::Log,
-    owner::{Owner, Said},
-    persister::Persister,
+    gateway::{Following, Gateway, Producing, Slot},
+    log::{Draft, Log},
+    owner::{Question, Told},
+    persister::{MarkStore, Persister, ReadMark},
     random::Random,
-    receiver::Receiver,
-    stores::{Dynamo, Redis},
+    rules::Rules,
+    stores::{Dynamo, Reads, Redis},
     tally::Tally,
 };
 
-/// Steps before the healing.
-const STEPS: usize = 320;
 /// Rounds within which a healed system has everything everywhere.
-const HEALING_ROUNDS: usize = 200;
-/// What waits on one stream; beyond, it is turned into a notice of the head.
-const STREAM_MAX: usize = 6;
-
-const SENDERS: [&str; 2] = ["ann", "bob"];
-const KINDS: [Option<Kind>; 4] = [
-    Some(Kind::Message),
-    Some(Kind::Message),
-    Some(Kind::Reaction),
-    None,
-];
-
-/// An owner and its streams to the receivers, in the receivers' order.
-#[derive(Debug, Default)]
-pub(crate) struct Instance {
-    owner: Owner,
-    pub(crate) streams: Vec<VecDeque<Said>>,
-}
+const HEALING_ROUNDS: usize = 300;
+/// Noon of some day.
+const START_MS: i64 = 1_763_700_000_000;
 
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) faults: Faults,
-    trace: bool,
-    now_ms: i64,
-    log: Log,
+    pub(crate) rules: Rules,
+    pub(crate) now_ms: i64,
+    /// The latest moment there was.
+    pub(crate) latest_ms: i64,
+    pub(crate) log: Log,
     pub(crate) redis: Redis,
     pub(crate) dynamo: Dynamo,
-    /// The owners of each replica group: the current one last, zombies before it.
-    pub(crate) groups: [Vec<Instance>; 2],
+    /// The fanouts of each replica group: the current one last, zombies before it.
+    pub(crate) groups: [Vec<Fanout>; 2],
     /// The current one last.
     pub(crate) persisters: Vec<Persister>,
-    pub(crate) receivers: Vec<Receiver>,
-    /// Room names, some of which belong to another partition.
-    names: Vec<String>,
-    /// What was sent and when, to be sent again.
-    sent: Vec<(String, &'static str, String, i64)>,
+    pub(crate) mark_stores: Vec<MarkStore>,
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) clients: Vec<Client>,
+    /// Records that left their gateway and may arrive at any time, or never.
+    pub(crate) adrift: Vec<Draft>,
+    /// The topic of read marks.
+    pub(crate) marks: Vec<ReadMark>,
+    /// Read positions before the last step.
+    reads: Reads,
+    /// Sessions and messages so far.
+    made: u64,
     pub(crate) tally: Tally,
+}
+
+/// What becomes of a record on its way to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is appended, and the gateway is told.
+    Acknowledged,
+    /// It is appended, and the gateway is not told.
+    Unanswered,
+    /// It is lost on the way.
+    Lost,
+    /// It arrives later, or never.
+    Adrift,
 }
 
 // === impl World ===
 
 impl World {
-    /// Runs a seed; a fact that does not hold panics.
-    pub(crate) fn run(seed: u64, trace: bool) -> Self {
-        let mut world = Self::new(seed, trace);
-        for step in 0..STEPS {
-            let what = world.step();
-            if world.trace {
-                println!("{step}: {what}");
-            }
-            world.check();
-        }
-        world.heal();
+    /// A world of two gateways, two replica groups, a persister and nobody else.
+    pub(crate) fn new(random: Random, faults: Faults, rules: Rules) -> Self {
+        let mut world = Self {
+            random,
+            faults,
+            rules,
+            now_ms: START_MS,
+            latest_ms: START_MS,
+            log: Log::new(),
+            redis: Redis::default(),
+            dynamo: Dynamo::default(),
+            groups: [Vec::new(), Vec::new()],
+            persisters: Vec::new(),
+            mark_stores: Vec::new(),
+            gateways: vec![Gateway::new(rules), Gateway::new(rules)],
+            clients: Vec::new(),
+            adrift: Vec::new(),
+            marks: Vec::new(),
+            reads: Reads::new(),
+            made: 0,
+            tally: Tally::default(),
+        };
+        world.replace_fanout(0);
+        world.replace_fanout(1);
+        world.replace_persister();
         world
     }
 
-    fn new(seed: u64, trace: bool) -> Self {
-        let mut random = Random::new(seed);
-        let faults = Faults::of(&mut random);
-        let log = Log::new();
-        let names: Vec<_> = (0..7).map(|room| format!("room-{room}")).collect();
-        let own: Vec<_> = names.iter().filter(|name| log.holds(name)).collect();
-        let receivers = (0..4).map(|index| {
-            let name = own[index % own.len()];
-            Receiver::new(RoomKey::parse(name).expect("alphabet"), Seq::ZERO)
+    // --- Clients ---
+
+    pub(crate) fn connect(&mut self, which: usize, gateway: usize) {
+        self.disconnect(which);
+        let client = &mut self.clients[which];
+        client.gateway = Some(gateway);
+        client.is_refused = false;
+        self.made += 1;
+        let (user, room) = (client.user.clone(), client.room.clone());
+        self.gateways[gateway].connect(which, self.made, user, room, client.seen);
+    }
+
+    pub(crate) fn disconnect(&mut self, which: usize) {
+        if let Some(gateway) = self.clients[which].gateway.take() {
+            self.gateways[gateway].sessions.remove(&which);
+        }
+    }
+
+    /// A client writes something new and sends it.
+    pub(crate) fn write(&mut self, which: usize, draft: Draft) {
+        self.clients[which].unacknowledged.push_back(draft.clone());
+        self.send(which, draft);
+    }
+
+    /// A client sends something, perhaps again.
+    pub(crate) fn send(&mut self, which: usize, draft: Draft) {
+        if let Some(gateway) = self.clients[which].gateway {
+            self.gateways[gateway].send(which, draft);
+        }
+    }
+
+    pub(crate) fn fresh_id(&mut self) -> String {
+        self.made += 1;
+        format!("{}", self.made)
+    }
+
+    /// A client reads what is next on its connection.
+    pub(crate) fn client_reads(&mut self, which: usize) -> bool {
+        let Some(gateway) = self.clients[which].gateway else {
+            return false;
+        };
+        let session = self.gateways[gateway].sessions.get_mut(&which);
+        let Some(frame) = session.and_then(|session| session.wire.pop_front()) else {
+            return false;
+        };
+        match &frame {
+            crate::gateway::Frame::Receipt { .. } => self.tally.receipts += 1,
+            crate::gateway::Frame::Refused => self.tally.refused += 1,
+            _ => {}
+        }
+        self.clients[which].read(&self.log, frame);
+        true
+    }
+
+    /// A client marks read what it has seen; the log of marks takes it.
+    pub(crate) fn mark_read(&mut self, which: usize) {
+        let client = &self.clients[which];
+        let state = self.log.state(&client.room, client.seen);
+        self.marks.push(ReadMark {
+            room: client.room.clone(),
+            user: client.user.clone(),
+            to: (client.seen, state.count),
         });
-        let receivers = receivers.collect();
-        Self {
-            random,
-            faults,
-            trace,
-            now_ms: 1_763_700_000_000,
-            log,
-            redis: Redis::default(),
-            dynamo: Dynamo::default(),
-            groups: [vec![Instance::default()], vec![Instance::default()]],
-            persisters: vec![Persister::new()],
-            receivers,
-            names,
-            sent: Vec::new(),
-            tally: Tally::default(),
-        }
     }
 
-    /// Does one thing, and says which.
-    fn step(&mut self) -> &'static str {
-        self.now_ms += self.random.below(40) as i64;
-        if self.random.percent(self.faults.crash + self.faults.zombie) {
-            return self.strike_process();
-        }
-        if self.random.percent(self.faults.redis) {
-            return self.strike_redis();
-        }
-        if self.random.percent(self.faults.dynamo) {
-            self.dynamo.down = true;
-            return "DynamoDB stops";
-        }
-        // What is down comes back sooner than the next thing fails.
-        if (self.dynamo.down || self.redis.down) && self.random.percent(15) {
-            (self.dynamo.down, self.redis.down) = (false, false);
-            return "the stores come back";
-        }
-        match self.random.below(12) {
-            0..=2 => self.append(),
-            3..=6 => self.owner_works(),
-            7..=9 => self.persister_works(),
-            _ => self.receiver_works(),
-        }
-    }
+    // --- The log ---
 
-    fn append(&mut self) -> &'static str {
+    pub(crate) fn append(&mut self, draft: Draft) {
         self.tally.records += 1;
-        if self.random.percent(5) {
-            self.log.skip();
-        }
-        if self.random.percent(self.faults.late) {
-            // A quiet day, and brokers whose clocks are behind.
-            let jumps = [WINDOW_MS, -30, -WINDOW_MS];
-            self.now_ms += *self.random.pick(&jumps);
-        }
-        let kind = *self.random.pick(&KINDS);
-        if !self.sent.is_empty() && self.random.percent(self.faults.retry) {
-            let recent = self.sent.len().saturating_sub(20);
-            let which = recent + self.random.below(self.sent.len() - recent);
-            let (key, sender, id, sent_at_ms) = self.sent[which].clone();
-            if self.random.percent(self.faults.late) {
-                // To the millisecond before, at and after the end of the day.
-                self.now_ms = sent_at_ms + WINDOW_MS - 1 + self.random.below(3) as i64;
-            }
-            self.log.append(&key, sender, &id, kind, self.now_ms);
-            return "a record is sent again";
-        }
-        let name = self.random.pick(&self.names).clone();
-        let (key, sender) = (name, *self.random.pick(&SENDERS));
-        let id = format!("{}", self.sent.len());
-        self.log.append(&key, sender, &id, kind, self.now_ms);
-        self.sent.push((key, sender, id, self.now_ms));
-        "a record is sent"
+        self.log.append(draft, self.now_ms);
     }
 
-    fn owner_works(&mut self) -> &'static str {
-        let group = self.random.below(2);
-        let which = self.random.below(self.groups[group].len());
-        let instance = &mut self.groups[group][which];
-        let owner = &mut instance.owner;
-        let (mut said, mut what) = (Vec::new(), "an owner writes its snapshot");
-        match self.random.below(14) {
-            0..=5 => {
-                let records_max = 1 + self.random.below(5);
-                owner.start(&self.log, &self.redis, &self.dynamo, &mut self.tally);
-                said = owner.poll(&self.log, &self.dynamo, records_max, &mut self.tally);
-                what = "an owner reads";
-            }
-            6..=7 => owner.begin_write(),
-            8..=9 => {
-                // A write that is not acknowledged may have been made; one that is may be lost by a failover.
-                let acknowledged = self.random.percent(80);
-                let lost = match acknowledged {
-                    true => self.random.percent(5 * self.faults.redis),
-                    false => self.random.percent(50),
-                };
-                owner.end_write(&mut self.redis, !lost, acknowledged);
-            }
-            10..=11 => {
-                owner.load_rows(&self.log, &self.dynamo, &mut self.random);
-                what = "an owner loads rows";
-            }
-            12 => owner.check_snapshot(&self.log, &self.redis),
-            _ => {
-                said = owner.heads();
-                what = "an owner states heads";
-            }
+    /// What a gateway sent first meets its fate.
+    pub(crate) fn log_takes(&mut self, gateway: usize, fate: Fate) -> bool {
+        let Some(producing) = self.gateways[gateway].producing.pop_front() else {
+            return false;
+        };
+        let Producing { draft, .. } = producing.clone();
+        match fate {
+            Fate::Acknowledged | Fate::Unanswered => self.append(draft),
+            Fate::Adrift => self.adrift.push(draft),
+            Fate::Lost => {}
         }
-        instance.say(&said, &self.receivers, &mut self.random, self.faults.link);
-        what
+        let acknowledged = fate == Fate::Acknowledged;
+        self.tally.unknown += u64::from(!acknowledged);
+        self.gateways[gateway].produced(&producing, acknowledged);
+        true
     }
 
-    fn persister_works(&mut self) -> &'static str {
-        let which = self.random.below(self.persisters.len());
-        let persister = &mut self.persisters[which];
-        match self.random.below(5) {
-            0..=1 => {
-                let records_max = 1 + self.random.below(6);
-                persister.start(&self.log, &self.dynamo);
-                persister.poll(&self.log, &self.dynamo, records_max, &mut self.tally);
-                "a persister reads"
-            }
-            2..=3 => {
-                persister.write_events(&mut self.dynamo, &mut self.random, &mut self.tally);
-                "a persister writes events"
-            }
-            _ => {
-                persister.move_row(&mut self.dynamo);
-                "a persister moves a row"
-            }
+    // --- Fanouts ---
+
+    /// A fanout reads so many records and says what they are.
+    pub(crate) fn fanout_reads(&mut self, group: usize, which: usize, records_max: usize) {
+        let fanout = &mut self.groups[group][which];
+        let owner = &mut fanout.owner;
+        owner.start(&self.log, &self.redis, &self.dynamo, &mut self.tally);
+        let takes_dead_letters = !self.random.percent(3 * self.faults.poison);
+        let said = owner.poll(
+            &mut self.log,
+            &self.dynamo,
+            records_max,
+            takes_dead_letters,
+            &mut self.tally,
+        );
+        owner.look(&self.log);
+        let answers = owner.answers(&self.dynamo);
+        fanout.say(said, &mut self.random, self.faults.link);
+        for (question, seq, count) in answers {
+            self.gateways[question.gateway].answered(&question.room, (seq, count));
         }
     }
 
-    fn receiver_works(&mut self) -> &'static str {
-        let which = self.random.below(self.receivers.len());
-        if self.random.percent(25) {
-            self.fetch(which);
-            return "a gateway fetches";
-        }
-        let group = self.random.below(2);
-        let from = self.random.below(self.groups[group].len());
-        let streams = &mut self.groups[group][from].streams;
-        if let Some(said) = streams.get_mut(which).and_then(VecDeque::pop_front) {
-            self.receivers[which].hear(&self.log, &said, &mut self.tally);
-        }
-        "a gateway hears"
+    pub(crate) fn fanout_repeats_heads(&mut self, group: usize, which: usize) {
+        let fanout = &mut self.groups[group][which];
+        let said = fanout.owner.repeat_heads();
+        fanout.say(said, &mut self.random, self.faults.link);
     }
 
-    /// Fills a hole from an owner's memory, or from DynamoDB.
-    fn fetch(&mut self, which: usize) {
-        let receiver = &mut self.receivers[which];
-        let Some(from) = receiver.missing_from() else {
+    /// A fanout writes its snapshot and the tails.
+    pub(crate) fn fanout_writes(
+        &mut self,
+        group: usize,
+        which: usize,
+        arrives: bool,
+        acknowledged: bool,
+    ) {
+        let owner = &mut self.groups[group][which].owner;
+        owner.begin_write();
+        owner.end_write(&mut self.redis, arrives, acknowledged);
+        owner.write_tails(&mut self.redis);
+    }
+
+    /// A fanout hears of a gateway's interest.
+    pub(crate) fn fanout_hears(&mut self, group: usize, which: usize, gateway: usize) -> bool {
+        self.groups[group][which].hear(gateway)
+    }
+
+    // --- Gateways ---
+
+    /// A gateway hears the next word on one of its links.
+    pub(crate) fn gateway_hears(&mut self, gateway: usize, group: usize, which: usize) -> bool {
+        let link = &mut self.groups[group][which].links[gateway];
+        let Some(said) = link.down.pop_front() else {
+            return false;
+        };
+        let owns = self.gateways[gateway].hear(&self.log, said, &mut self.tally);
+        if owns {
+            let interest = self.gateways[gateway].interest();
+            self.groups[group][which].links[gateway].up.extend(interest);
+        }
+        true
+    }
+
+    /// The next events of a room: from a fanout's memory, then Redis, then DynamoDB; only what begins there.
+    pub(crate) fn page(&self, key: &RoomKey, from: Seq) -> Vec<Told> {
+        let current = self.groups.iter().filter_map(|group| group.last());
+        let owners = current.filter(|fanout| fanout.owner.live);
+        let remembered = owners.map(|fanout| fanout.owner.recent(key, from));
+        let tail = || match self.redis.down {
+            true => Vec::new(),
+            false => {
+                let tail = self.redis.tail(key).into_iter();
+                tail.map(|(seq, place)| Told { seq, place }).collect()
+            }
+        };
+        let mut sources = remembered
+            .chain(std::iter::once_with(tail))
+            .chain(std::iter::once_with(|| self.stored(key, from)));
+        sources
+            .find_map(|found| Self::usable(found, from))
+            .unwrap_or_default()
+    }
+
+    /// The part of an answer that begins where it must and has no hole.
+    fn usable(found: Vec<Told>, from: Seq) -> Option<Vec<Told>> {
+        let after = found.into_iter().filter(|told| told.seq >= from);
+        let dense = after
+            .zip(from.0..)
+            .take_while(|(told, seq)| told.seq.0 == *seq);
+        let dense: Vec<_> = dense.map(|(told, _)| told).collect();
+        (!dense.is_empty()).then_some(dense)
+    }
+
+    fn stored(&self, key: &RoomKey, from: Seq) -> Vec<Told> {
+        let rows = self.dynamo.events.range((key.clone(), from)..);
+        let rows = rows.filter(|_| !self.dynamo.down);
+        rows.take_while(|((room, _), _)| room == key)
+            .map(|((_, seq), (place, _))| Told {
+                seq: *seq,
+                place: *place,
+            })
+            .collect()
+    }
+
+    /// A gateway takes the next step for one of its rooms: opens it, or gets what it lacks.
+    pub(crate) fn gateway_tends(&mut self, gateway: usize, key: &RoomKey, gives_up: bool) {
+        let next = match self.gateways[gateway].rooms.get(key) {
+            None => return,
+            Some(Slot::Open(_)) => self.gateways[gateway].hole(key).map(|hole| hole.from),
+            Some(Slot::Opening(opening)) => opening.next(),
+        };
+        let found = next.map(|next| self.page(key, next)).unwrap_or_default();
+        let it = &mut self.gateways[gateway];
+        it.fill(&self.log, key, &found, &mut self.tally);
+        it.read_rows(&self.log, key, &self.dynamo, gives_up, &mut self.tally);
+        if it.advance_opening(&self.log, key, &self.dynamo, &found, &mut self.tally) {
+            let interest = it.interest();
+            let mine: Vec<_> = interest
+                .into_iter()
+                .filter(|(room, _)| room == key)
+                .collect();
+            for fanout in self
+                .groups
+                .iter_mut()
+                .flatten()
+                .filter(|fanout| fanout.owner.live)
+            {
+                fanout.links[gateway].up.extend(mine.clone());
+            }
+        }
+    }
+
+    /// A gateway asks a group's owner how far rooms are.
+    pub(crate) fn gateway_asks(&mut self, gateway: usize, group: usize) {
+        let rooms = self.gateways[gateway].questions();
+        if let Some(fanout) = self.groups[group]
+            .last_mut()
+            .filter(|fanout| fanout.owner.live)
+        {
+            for room in rooms {
+                fanout.owner.ask(Question { gateway, room });
+            }
+        }
+    }
+
+    /// A gateway serves a client's subscription.
+    pub(crate) fn gateway_serves(&mut self, which: usize) {
+        let Some(gateway) = self.clients[which].gateway else {
             return;
         };
-        let room = receiver.room.clone();
-        let group = self.random.below(2);
-        if let Some(instance) = self.groups[group].last() {
-            let recent = instance.owner.recent(&room, from);
-            receiver.fill(&self.log, &recent, &mut self.tally);
-        }
-        let still_missing = receiver.missing_from();
-        if let Some(from) = still_missing.filter(|_| !self.dynamo.down) {
-            let rows = self.dynamo.events.range((room.clone(), from)..);
-            let rows: Vec<_> = rows
-                .take_while(|((other, _), _)| *other == room)
-                .map(|((_, seq), place)| (*seq, *place))
-                .collect();
-            receiver.fill(&self.log, &rows, &mut self.tally);
-        }
+        let session = self.gateways[gateway].sessions.get(&which);
+        let Some(session) = session else {
+            return;
+        };
+        let found = match session.following {
+            Following::Behind(next) => self.page(&session.room, next),
+            _ => Vec::new(),
+        };
+        self.gateways[gateway].serve(&self.log, which, &self.dynamo, &found, &mut self.tally);
     }
 
-    fn check(&self) {
-        checks::rows_are_never_ahead_of_the_stored_prefix(&self.log, &self.dynamo);
+    // --- The whole ---
+
+    pub(crate) fn check(&mut self) {
+        for room in std::mem::take(&mut self.dynamo.moved) {
+            checks::a_row_is_within_the_stored_prefix(&self.log, &self.dynamo, &room);
+        }
         checks::room_rows_are_never_behind_the_partition_row(&self.log, &self.dynamo);
+        checks::read_positions_never_move_back(&self.log, &self.reads, &self.dynamo);
+        if self.reads != self.dynamo.reads {
+            self.reads = self.dynamo.reads.clone();
+        }
         if self.faults.redis == 0 {
             checks::a_snapshot_that_redis_kept_is_trusted(&self.log, &self.redis);
         }
-        for instance in self.groups.iter().flatten() {
-            instance.owner.memory_is_bounded();
+        let fanouts = self.groups.iter().flatten();
+        fanouts.for_each(|fanout| fanout.owner.memory_is_bounded());
+        self.persisters.iter().for_each(Persister::work_is_bounded);
+    }
+
+    /// Everyone does what is next for them, without faults but those that stand.
+    pub(crate) fn round(&mut self) {
+        for gateway in 0..self.gateways.len() {
+            while self.log_takes(gateway, Fate::Acknowledged) {}
         }
-        for persister in &self.persisters {
-            persister.work_is_bounded();
+        self.round_of_stores();
+        for group in 0..2 {
+            for which in 0..self.groups[group].len() {
+                self.fanout_reads(group, which, 6);
+                self.groups[group][which]
+                    .owner
+                    .load_rows(&self.log, &self.dynamo, || true);
+                self.groups[group][which]
+                    .owner
+                    .check_snapshot(&self.log, &self.redis);
+                self.fanout_writes(group, which, true, true);
+                self.fanout_repeats_heads(group, which);
+            }
         }
+        for gateway in 0..self.gateways.len() {
+            self.round_of_gateway(gateway);
+        }
+        for client in 0..self.clients.len() {
+            self.gateway_serves(client);
+            while self.client_reads(client) {}
+        }
+        self.check();
+    }
+
+    fn round_of_stores(&mut self) {
+        for which in 0..self.persisters.len() {
+            let persister = &mut self.persisters[which];
+            persister.start(&self.log, &self.dynamo);
+            persister.poll(&mut self.log, &self.dynamo, 6, &mut self.tally);
+            for _ in 0..4 {
+                persister.write_some(&mut self.dynamo, &mut self.random, &mut self.tally);
+                (0..6).for_each(|_| persister.move_row(&mut self.dynamo));
+            }
+        }
+        for store in &mut self.mark_stores {
+            store.store(&self.marks, 4, &mut self.dynamo, self.rules);
+        }
+    }
+
+    fn round_of_gateway(&mut self, gateway: usize) {
+        for group in 0..2 {
+            self.gateway_asks(gateway, group);
+            for which in 0..self.groups[group].len() {
+                while self.gateway_hears(gateway, group, which) {}
+                while self.fanout_hears(group, which, gateway) {}
+            }
+        }
+        let rooms: Vec<_> = self.gateways[gateway].rooms.keys().cloned().collect();
+        for room in rooms {
+            self.gateway_tends(gateway, &room, true);
+        }
+    }
+
+    /// So many rounds.
+    pub(crate) fn rounds(&mut self, rounds: usize) {
+        (0..rounds).for_each(|_| self.round());
     }
 
     /// Ends all faults; then everything must arrive everywhere.
-    fn heal(&mut self) {
-        (self.redis.down, self.dynamo.down) = (false, false);
-        self.faults.link = 0;
+    pub(crate) fn heal(&mut self) {
+        (self.redis.down, self.dynamo.down, self.dynamo.throttled) = (false, false, 0);
+        self.faults.end();
+        for draft in std::mem::take(&mut self.adrift) {
+            self.append(draft);
+        }
+        self.faults.redis = 1;
         let mut rounds = 0;
-        while !self.is_whole() {
+        while rounds < 3 || !self.is_whole() {
             rounds += 1;
-            assert!(rounds < HEALING_ROUNDS, "something never arrives");
-            for persister in &mut self.persisters {
-                persister.start(&self.log, &self.dynamo);
-                persister.poll(&self.log, &self.dynamo, 5, &mut self.tally);
-                for _ in 0..3 {
-                    persister.write_events(&mut self.dynamo, &mut self.random, &mut self.tally);
-                    persister.move_row(&mut self.dynamo);
-                }
+            assert!(
+                rounds < HEALING_ROUNDS,
+                "everything_arrives: {}",
+                self.missing()
+            );
+            for client in 0..self.clients.len() {
+                self.insist(client, rounds);
             }
-            for instance in self.groups.iter_mut().flatten() {
-                let owner = &mut instance.owner;
-                owner.start(&self.log, &self.redis, &self.dynamo, &mut self.tally);
-                let said = owner.poll(&self.log, &self.dynamo, 5, &mut self.tally);
-                instance.say(&said, &self.receivers, &mut self.random, 0);
-                let owner = &mut instance.owner;
-                owner.load_rows(&self.log, &self.dynamo, &mut self.random);
-                owner.check_snapshot(&self.log, &self.redis);
-                owner.begin_write();
-                owner.end_write(&mut self.redis, true, true);
-                let heads = owner.heads();
-                instance.say(&heads, &self.receivers, &mut self.random, 0);
-            }
-            for which in 0..self.receivers.len() {
-                for instance in self.groups.iter_mut().flatten() {
-                    for said in std::mem::take(&mut instance.streams[which]) {
-                        self.receivers[which].hear(&self.log, &said, &mut self.tally);
-                    }
-                }
-                self.fetch(which);
-            }
-            self.check();
+            self.round();
         }
         checks::everything_is_stored(&self.log, &self.dynamo);
+        for client in &self.clients {
+            checks::everything_acknowledged_is_there_once(&self.log, client);
+        }
+    }
+
+    /// A client that is not served comes again, and sends what was not acknowledged again.
+    fn insist(&mut self, which: usize, rounds: usize) {
+        let client = &self.clients[which];
+        let session = client
+            .gateway
+            .and_then(|gateway| self.gateways[gateway].sessions.get(&which));
+        let is_served = session.is_some_and(|session| session.following != Following::Ended);
+        if !is_served && !client.is_up_to_date(&self.log) || client.gateway.is_none() {
+            self.connect(which, rounds % self.gateways.len());
+        }
+        let again = self.clients[which].unacknowledged.iter().cloned();
+        for draft in again.collect::<Vec<_>>() {
+            self.send(which, draft);
+        }
     }
 
     fn is_whole(&self) -> bool {
-        let end = self.log.from(self.log.end()).is_empty();
-        let last = self
-            .log
-            .records
-            .last()
-            .map(|record| record.position.after());
-        let seen = |receiver: &Receiver| receiver.has_seen(self.log.head(&receiver.room));
-        let stored = self.dynamo.partition.map(|row| row.position) >= last;
-        let numbered = self.groups.iter().flatten().all(|instance| {
-            let log = instance.owner.log.as_ref();
-            log.is_some_and(|log| log.is_complete() && Some(log.next()) >= last)
-        });
-        let snapshot = self.redis.read().map(|snapshot| snapshot.position);
-        end && stored && numbered && snapshot >= last && self.receivers.iter().all(seen)
+        self.missing().is_empty()
+    }
+
+    /// What has not arrived yet.
+    fn missing(&self) -> String {
+        let last = self.log.records.last();
+        let last = last.map(|record| record.position.after());
+        let mut missing = Vec::new();
+        if self.dynamo.partition.map(|row| row.position) < last {
+            missing.push("the store".to_owned());
+        }
+        if self.redis.snapshot().map(|snapshot| snapshot.position) < last {
+            missing.push("the snapshot".to_owned());
+        }
+        for fanout in self.groups.iter().flatten() {
+            let log = fanout.owner.log.as_ref();
+            if !log.is_some_and(|log| log.is_complete() && Some(log.next()) >= last) {
+                missing.push("a fanout".to_owned());
+            }
+        }
+        for client in &self.clients {
+            if !client.is_up_to_date(&self.log) || !client.unacknowledged.is_empty() {
+                let (name, room, seen) = (client.name, &client.room, client.seen);
+                let unsent = client.unacknowledged.len();
+                let gateway = client.gateway.map(|gateway| &self.gateways[gateway]);
+                let slot = gateway.and_then(|gateway| gateway.rooms.get(room));
+                missing.push(format!(
+                    "{name} in {room} at {seen} with {unsent} to send: {slot:?}"
+                ));
+            }
+        }
+        missing.join(", ")
     }
 }
 
-// === impl Instance ===
-
-impl Instance {
-    /// Puts what was said on the streams, which lose and repeat as the link does.
-    fn say(&mut self, said: &[Said], receivers: &[Receiver], random: &mut Random, faults: usize) {
-        self.streams.resize_with(receivers.len(), VecDeque::new);
-        for (stream, receiver) in self.streams.iter_mut().zip(receivers) {
-            for said in said.iter().filter(|said| *said.room() == receiver.room) {
-                if random.percent(faults) {
-                    continue;
-                }
-                if random.percent(faults) {
-                    stream.push_back(said.clone());
-                }
-                stream.push_back(said.clone());
-            }
-            if stream.len() > STREAM_MAX {
-                let head = stream.drain(..).map(|said| match said {
-                    Said::Event { seq, .. } | Said::Head { seq, .. } => seq,
-                });
-                let seq = head.max().unwrap_or_default();
-                let room = receiver.room.clone();
-                stream.push_back(Said::Head { room, seq });
-            }
-        }
-    }
+/// Up to a millisecond before, at, and after the end of the day a sending was in.
+pub(crate) fn a_day_after(sent_ms: i64, which: usize) -> i64 {
+    sent_ms + WINDOW_MS - 1 + which as i64
 }

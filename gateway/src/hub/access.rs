@@ -111,8 +111,8 @@ mod tests {
             muted: false,
             changed_seq: Seq(2),
         };
-        standing.learn(user("alice"), Some(row));
-        standing.learn(user("bob"), None);
+        standing.learn(user("alice"), Some(row)).unwrap();
+        standing.learn(user("bob"), None).unwrap();
         standing
     }
 

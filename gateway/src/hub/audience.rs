@@ -112,6 +112,14 @@ impl Audience {
         }
     }
 
+    /// Ends all subscriptions; their connections ask again from the last seq they wrote.
+    pub(super) fn send_back(&mut self) {
+        for live in self.groups.values().flatten() {
+            live.outbox.rewind();
+        }
+        self.clear();
+    }
+
     /// Ends all subscriptions.
     pub(super) fn clear(&mut self) {
         self.groups.clear();

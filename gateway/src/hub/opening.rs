@@ -5,7 +5,7 @@ use std::time::Duration;
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{RoomKey, Seq},
-    standing::Standing,
+    standing::{Ahead, Standing},
 };
 use roomlog_platform::{backoff::Backoff, link::RoomHead};
 use tokio::time::Instant;
@@ -24,6 +24,19 @@ const RETRY_CEILING: Duration = Duration::from_millis(250);
 /// `store-unavailable` until the persister has caught up.
 const BEHIND_EVENTS_MAX: u64 = 10_000;
 
+/// How often opening begins again because the store moved on between two reads. A room in which somebody's standing
+/// changes between any two reads so many times is refused `store-unavailable` for the moment.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// Why an attempt to open a room came to nothing.
+#[derive(Debug)]
+enum Failure {
+    /// A member's row was read after the room's row and holds events that one does not.
+    Ahead(Ahead),
+    /// It can't be opened now.
+    Refused(Refusal),
+}
+
 /// A room as of its head.
 pub(super) struct Opened {
     pub(super) head: RoomHead,
@@ -31,6 +44,19 @@ pub(super) struct Opened {
 }
 
 pub(super) async fn open(source: &Source, key: &RoomKey) -> Result<Opened, Refusal> {
+    for _ in 0..ATTEMPTS_MAX {
+        match attempt(source, key).await {
+            Err(Failure::Ahead(ahead)) => {
+                tracing::debug!(%ahead, "the store moved on while a room was opened");
+            }
+            Err(Failure::Refused(refusal)) => return Err(refusal),
+            Ok(opened) => return Ok(opened),
+        }
+    }
+    Err(store_unavailable())
+}
+
+async fn attempt(source: &Source, key: &RoomKey) -> Result<Opened, Failure> {
     let (head, row) = tokio::join!(fresh_head(source, key), source.stored_room(key));
     let (head, row) = (head?, row.ok_or_else(store_unavailable)?);
     let stored = row.as_ref().map_or(Seq::ZERO, |row| row.head.seq);
@@ -45,7 +71,7 @@ pub(super) async fn open(source: &Source, key: &RoomKey) -> Result<Opened, Refus
         _ => head,
     };
     if head.seq.0 - stored.0 > BEHIND_EVENTS_MAX {
-        return Err(store_unavailable());
+        return Err(store_unavailable().into());
     }
     catch_up(source, &mut standing, stored.next(), &head).await?;
     Ok(Opened { head, standing })
@@ -57,7 +83,7 @@ async fn catch_up(
     standing: &mut Standing,
     from: Seq,
     head: &RoomHead,
-) -> Result<(), Refusal> {
+) -> Result<(), Failure> {
     let mut next = from;
     while next <= head.seq {
         let events = backfill::page(source, &head.key, next, head.seq)
@@ -74,7 +100,7 @@ async fn catch_up(
                 .await
                 .ok_or_else(store_unavailable)?;
             rows.into_iter()
-                .for_each(|(user, row)| standing.learn(user, row));
+                .try_for_each(|(user, row)| standing.learn(user, row))?;
             standing.apply(event, decoded.stored.seq);
         }
     }
@@ -98,6 +124,20 @@ pub(crate) async fn fresh_head(source: &Source, key: &RoomKey) -> Result<RoomHea
             }
             Err(_) => backoff.wait().await,
         }
+    }
+}
+
+// === impl Failure ===
+
+impl From<Ahead> for Failure {
+    fn from(ahead: Ahead) -> Self {
+        Self::Ahead(ahead)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 

@@ -13,7 +13,7 @@ use roomlog_core::{
     room_log::Position,
     room_state::{Membership, subject_of},
     session::SubIndex,
-    standing::Standing,
+    standing::{Ahead, Standing},
     stomp::Envelope,
 };
 use roomlog_platform::{link::RoomHead, message_trace, stored_event::StoredEvent};
@@ -139,8 +139,21 @@ impl Room {
         &self.standing
     }
 
-    pub(crate) fn learn(&mut self, user: UserId, row: Option<Membership>) {
-        self.standing.learn(user, row);
+    /// Takes rows that were read for an event or a request.
+    ///
+    /// # Errors
+    /// When the store is further than what is shown here: the room must be opened anew.
+    pub(crate) fn learn(
+        &mut self,
+        rows: impl IntoIterator<Item = (UserId, Option<Membership>)>,
+    ) -> Result<(), Ahead> {
+        let mut rows = rows.into_iter();
+        rows.try_for_each(|(user, row)| self.standing.learn(user, row))
+    }
+
+    /// Gives the room up to be opened anew. Its subscriptions ask again from the last seq that was written.
+    pub(crate) fn give_up(mut self) {
+        self.audience.send_back();
     }
 
     /// Notes that somebody is interested.
@@ -212,10 +225,13 @@ impl Room {
     }
 
     /// Goes on without rows that could not be read: delivery never waits for the store. Who sent the event had it
-    /// checked by their gateway, so it is taken to stand; what is known of the users is read anew.
+    /// checked by their gateway, so it is shown as standing; a membership it ends is over.
     pub(crate) fn go_on_without_rows(&mut self) {
         self.is_filling = false;
         if let Some(decoded) = self.blocked.take() {
+            if let Some(event) = &decoded.event {
+                self.standing.pass_over(event, decoded.stored.seq);
+            }
             self.show(&decoded, false);
         }
         self.go_on();

@@ -10,6 +10,7 @@ use roomlog_core::{
     partition::partition_of,
     room_state::Membership,
     signal::Stamped,
+    standing::Ahead,
 };
 use roomlog_platform::{
     link::{LinkId, RoomHead, RoomInterest, Said},
@@ -262,15 +263,30 @@ impl Shard {
             }
             Some(Slot::Opening(waiting)) => waiting.push(ask),
             None if is_full => ask.refuse(overloaded()),
-            None => {
-                let (source, key) = (self.source.clone(), ask.key.clone());
-                self.rooms.insert(key.clone(), Slot::Opening(vec![ask]));
-                self.fetches.spawn(async move {
-                    let opened = opening::open(&source, &key).await;
-                    Fetched::Opened(key, opened)
-                });
-            }
+            None => self.open(ask.key.clone(), vec![ask]),
         }
+    }
+
+    /// Looks a room up; these requests wait for it.
+    fn open(&mut self, key: RoomKey, waiting: Vec<Ask>) {
+        self.rooms.insert(key.clone(), Slot::Opening(waiting));
+        let source = self.source.clone();
+        self.fetches.spawn(async move {
+            let opened = opening::open(&source, &key).await;
+            Fetched::Opened(key, opened)
+        });
+    }
+
+    /// The store is further than what is shown here, so its rows can't judge what is yet to be shown: the room begins
+    /// again where it is now, and its subscriptions get what lies between as a replay.
+    fn open_anew(&mut self, key: RoomKey, ahead: Ahead) {
+        let Some(Slot::Open(open)) = self.rooms.remove(&key) else {
+            return;
+        };
+        tracing::info!(%ahead, "a room is opened anew");
+        let OpenRoom { room, waiting } = *open;
+        room.give_up();
+        self.open(key, waiting);
     }
 
     fn receive(&mut self, fetched: Fetched) {
@@ -289,15 +305,15 @@ impl Shard {
                 events.into_iter().for_each(|event| open.room.take(event));
                 open.room.fetched();
             }
-            Fetched::Judges(_, Some(rows)) => {
-                rows.into_iter()
-                    .for_each(|(user, row)| open.room.learn(user, row));
-                open.room.fetched();
-            }
+            Fetched::Judges(_, Some(rows)) => match open.room.learn(rows) {
+                Ok(()) => open.room.fetched(),
+                Err(ahead) => return self.open_anew(key, ahead),
+            },
             Fetched::Judges(_, None) => open.room.go_on_without_rows(),
             Fetched::Callers(_, _, Some(rows)) => {
-                rows.into_iter()
-                    .for_each(|(user, row)| open.room.learn(user, row));
+                if let Err(ahead) = open.room.learn(rows) {
+                    return self.open_anew(key, ahead);
+                }
                 for ask in std::mem::take(&mut open.waiting) {
                     self.source.serve(open, ask, &mut self.fetches);
                 }

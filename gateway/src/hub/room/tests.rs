@@ -89,9 +89,9 @@ fn room() -> Room {
         changed_seq: Seq(1),
     };
     let mut standing = Standing::new(Some(meta), Seq(10));
-    standing.learn(user("owner"), row(Role::Owner));
-    standing.learn(user("alice"), row(Role::Member));
-    standing.learn(user("bob"), row(Role::Member));
+    standing.learn(user("owner"), row(Role::Owner)).unwrap();
+    standing.learn(user("alice"), row(Role::Member)).unwrap();
+    standing.learn(user("bob"), row(Role::Member)).unwrap();
     let head = RoomHead {
         key: key(),
         seq: Seq(10),
@@ -261,7 +261,7 @@ fn an_event_waits_for_the_rows_it_is_judged_by() {
     room.take(message(12));
     assert!(received(&alice).is_empty());
     assert_eq!(room.need(), Some(Need::Rows(vec![user("carol")])));
-    room.learn(user("carol"), row(Role::Member));
+    assert_eq!(room.learn([(user("carol"), row(Role::Member))]), Ok(()));
     room.fetched();
     assert_eq!(received(&alice), [11, 12]);
     assert!(!room.find("owner", "m11").unwrap().is_void);

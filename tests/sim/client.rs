@@ -1,0 +1,111 @@
+//! A client: what it has seen of its room, and what it sends until it is acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use roomlog_core::{
+    ids::{RoomKey, Seq, UserId},
+    room_log::Position,
+};
+
+use crate::{
+    checks,
+    gateway::Frame,
+    log::{Draft, Log, user},
+};
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) name: &'static str,
+    pub(crate) user: UserId,
+    pub(crate) room: RoomKey,
+    /// The gateway it is connected to.
+    pub(crate) gateway: Option<usize>,
+    /// The last event it saw; it outlives every connection.
+    pub(crate) seen: Seq,
+    /// What it showed, and where that is.
+    pub(crate) shown: BTreeMap<Seq, Position>,
+    /// Messages on the screen, by sender and id.
+    screen: BTreeSet<(&'static str, String)>,
+    /// What it wrote and the log has not acknowledged.
+    pub(crate) unacknowledged: VecDeque<Draft>,
+    /// What it was told the log has.
+    pub(crate) acknowledged: BTreeSet<String>,
+    /// Sends refused or of unknown fate, so far.
+    pub(crate) unsent: usize,
+    /// Sends it had no right to, so far.
+    pub(crate) forbidden: usize,
+    /// Whether it was told that it may not read the room.
+    pub(crate) is_refused: bool,
+    /// Whether it was told to begin anew somewhere.
+    pub(crate) resets: usize,
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(crate) fn new(name: &'static str, room: RoomKey) -> Self {
+        Self {
+            name,
+            user: user(name),
+            room,
+            gateway: None,
+            seen: Seq::ZERO,
+            shown: BTreeMap::new(),
+            screen: BTreeSet::new(),
+            unacknowledged: VecDeque::new(),
+            acknowledged: BTreeSet::new(),
+            unsent: 0,
+            forbidden: 0,
+            is_refused: false,
+            resets: 0,
+        }
+    }
+
+    /// Takes the next frame of its connection.
+    pub(crate) fn read(&mut self, log: &Log, frame: Frame) {
+        match frame {
+            Frame::Message {
+                told,
+                is_void,
+                as_of,
+            } => {
+                checks::each_event_is_shown_once_and_in_order(log, &self.room, self.seen, told);
+                checks::a_void_event_is_void_for_everyone(log, &self.room, told.seq, is_void);
+                checks::after_removal_silence(log, self, told.seq, as_of);
+                let draft = &log.record(told.place).draft;
+                let is_new = self.screen.insert((draft.sender, draft.id.clone()));
+                checks::a_retried_id_is_shown_once(log, draft, is_new);
+                self.seen = told.seq;
+                self.shown.insert(told.seq, told.place);
+            }
+            Frame::Reset { head } => {
+                checks::a_reset_is_deserved(log, &self.room, self.seen);
+                self.resets += 1;
+                self.seen = head;
+            }
+            Frame::Receipt { id } => {
+                checks::what_is_acknowledged_is_in_the_log(log, self, &id);
+                self.unacknowledged.retain(|draft| draft.id != id);
+                self.acknowledged.insert(id);
+            }
+            Frame::Unsent { draft } => {
+                self.unsent += 1;
+                // Each sending has its own answer: one that failed is repeated, whatever became of an earlier one.
+                if !self.unacknowledged.iter().any(|other| other.id == draft.id) {
+                    self.unacknowledged.push_back(draft);
+                }
+            }
+            Frame::Forbidden { id } => {
+                self.unacknowledged.retain(|draft| draft.id != id);
+                self.forbidden += 1;
+            }
+            Frame::Refused => self.is_refused = true,
+        }
+    }
+
+    /// Whether it sees what it may see of its room as the log has it now.
+    pub(crate) fn is_up_to_date(&self, log: &Log) -> bool {
+        let head = log.head(&self.room);
+        self.seen == head || !log.state(&self.room, head).has(&self.user)
+    }
+}

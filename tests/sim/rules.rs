@@ -1,0 +1,42 @@
+//! The mechanisms a run can do without, to see whether anybody notices.
+
+/// What a guarantee rests on. A world without one of them must fail, or its checkers check nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mechanism {
+    /// A snapshot is trusted only if its heads add up to its accepted count.
+    SumOfHeads,
+    /// Rows follow only the contiguous prefix of what is stored.
+    ContiguousPrefix,
+    /// An event that lies ahead of a hole is held until the hole is filled.
+    HoldingBack,
+    /// A new owner reads the duplicate window back.
+    WindowReadBack,
+    /// A receipt follows the log's acknowledgement.
+    ReceiptAfterLog,
+    /// A read position is written only where it is further than the one stored.
+    ForwardOnly,
+    /// A removal ends the user's subscriptions at its place in the order.
+    SilenceAfterRemoval,
+    /// Records that need a room's row wait for it.
+    WaitingForRows,
+}
+
+/// What holds in a world: everything but, at most, one mechanism.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    without: Option<Mechanism>,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    pub(crate) fn without(mechanism: Mechanism) -> Self {
+        Self {
+            without: Some(mechanism),
+        }
+    }
+
+    pub(crate) fn keep(self, mechanism: Mechanism) -> bool {
+        self.without != Some(mechanism)
+    }
+}
