@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 /// The longest room, user or message id, in bytes.
@@ -9,6 +10,9 @@ pub const ID_BYTES_MAX: usize = 64;
 
 /// Marks the log key of a user's inbox; no room id can begin with it.
 const INBOX_MARK: char = '@';
+
+/// Begins the ids of direct rooms, and of no other.
+const DIRECT_MARK: &str = "dm-";
 
 /// One conversation. Matches `[A-Za-z0-9_-]{1,64}`, so that no STOMP header that carries it needs escaping.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +64,26 @@ impl RoomId {
         is_word(text)
             .then(|| Self(text.into()))
             .ok_or(IdError::Alphabet)
+    }
+
+    /// The room of two people: one for each pair, whoever asks first.
+    ///
+    /// 160 bits of SHA-256 over both ids, so that no two pairs meet and no id outgrows its bound.
+    pub fn direct(one: &UserId, other: &UserId) -> Self {
+        use fmt::Write as _;
+        let (first, second) = (one.min(other), one.max(other));
+        let digest = Sha256::digest(format!("{first} {second}"));
+        let mut id = DIRECT_MARK.to_owned();
+        for byte in &digest[..20] {
+            // Writing to a string does not fail.
+            let _ = write!(id, "{byte:02x}");
+        }
+        Self(id.into())
+    }
+
+    /// Whether only [`Self::direct`] may give this id.
+    pub fn is_direct(&self) -> bool {
+        self.0.starts_with(DIRECT_MARK)
     }
 }
 

@@ -22,5 +22,6 @@ pub mod room_log;
 pub mod room_state;
 pub mod session;
 pub mod signal;
+pub mod slow_mode;
 pub mod standing;
 pub mod stomp;

@@ -41,6 +41,8 @@ pub struct Limits {
     pub sends_burst: u32,
     /// Rooms one user may be in; beyond: `too-many`.
     pub rooms_per_user_max: usize,
+    /// Members of one room; beyond: `too-many`. Joins at the same moment may pass it by their number.
+    pub members_per_room_max: usize,
     /// Connections of one user at once; 0 means any number; beyond: `too-many`.
     pub connections_per_user_max: usize,
     /// Milliseconds from the upgrade to CONNECT; beyond: close 1008.
@@ -73,6 +75,7 @@ impl Default for Limits {
             sends_per_second: 20,
             sends_burst: 50,
             rooms_per_user_max: 5_000,
+            members_per_room_max: 100_000,
             connections_per_user_max: 10,
             connect_timeout_ms: 10_000,
             history_max: 500,

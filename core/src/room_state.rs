@@ -11,8 +11,10 @@
 mod rules;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 use self::rules::Scene;
+pub use self::wish::{Unmet, Wish};
 use crate::{
     event::{Body, Event, MemberChange, Role, RoomEvent, RoomKind},
     ids::{Seq, UserId},

@@ -82,6 +82,23 @@ impl Standing {
         }
     }
 
+    /// The known rows of users after `after` and up to `upto`, in no order. Those the store does not hold yet are
+    /// among them.
+    pub fn between(
+        &self,
+        after: Option<&UserId>,
+        upto: Option<&UserId>,
+    ) -> Vec<(UserId, Membership)> {
+        let is_within = |user: &UserId| {
+            after.is_none_or(|after| user > after) && upto.is_none_or(|upto| user <= upto)
+        };
+        self.members
+            .iter()
+            .filter(|(user, _)| is_within(user))
+            .filter_map(|(user, row)| Some((user.clone(), (*row)?)))
+            .collect()
+    }
+
     /// Forgets rows that can be read again, where there are too many.
     pub fn trim(&mut self) {
         if self.members.len() > MEMBERS_MAX {

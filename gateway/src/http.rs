@@ -1,8 +1,11 @@
 //! The public listener: REST below `/api/v1`, the WebSocket upgrade, health and the first page.
 
 mod accounts;
+mod direct;
 mod listener;
+mod members;
 mod messages;
+mod notices;
 mod page;
 mod presence;
 mod problem;
@@ -17,7 +20,7 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::{any, get, post},
+    routing::{any, get, post, put},
 };
 use roomlog_core::code::Code;
 use roomlog_platform::shutdown::Shutdown;
@@ -49,10 +52,19 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/me", get(accounts::me))
         .route("/limits", get(limits))
         .route("/rooms", get(rooms::list).post(rooms::create))
-        .route("/rooms/{id}", get(rooms::show))
+        .route(
+            "/rooms/{id}",
+            get(rooms::show).patch(rooms::alter).delete(rooms::delete),
+        )
         .route("/rooms/{id}/join", post(rooms::join))
         .route("/rooms/{id}/leave", post(rooms::leave))
-        .route("/rooms/{id}/members", get(rooms::members))
+        .route("/rooms/{id}/members", get(members::list))
+        .route(
+            "/rooms/{id}/members/{user}",
+            put(members::put).delete(members::remove),
+        )
+        .route("/rooms/{id}/notices", post(notices::post))
+        .route("/dm/{user}", post(direct::open))
         .route(
             "/rooms/{id}/messages",
             get(messages::page).post(messages::post),
@@ -147,6 +159,7 @@ async fn limits(State(gateway): State<Arc<Gateway>>) -> Answer {
         "sends_per_second": limits.sends_per_second,
         "sends_burst": limits.sends_burst,
         "rooms_per_user_max": limits.rooms_per_user_max,
+        "members_per_room_max": limits.members_per_room_max,
         "connections_per_user_max": limits.connections_per_user_max,
         "connect_timeout_ms": limits.connect_timeout_ms,
         "history_max": limits.history_max,

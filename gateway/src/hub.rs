@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
 use foldhash::fast::FixedState;
 use roomlog_core::{
     code::{Code, Refusal},
-    ids::{Count, RoomKey, Seq},
+    ids::{Count, MessageId, RoomKey, Seq, UserId},
     room_state::{Membership, RoomMeta},
     session::SubIndex,
     signal::{Signal, Stamped},
@@ -124,6 +124,22 @@ pub(crate) enum Action {
     },
     /// Send a signal.
     Signal { signal: Signal, reply: Reply<()> },
+    /// Say how these users stand.
+    Look {
+        users: Vec<UserId>,
+        reply: Reply<(Entered, Vec<Option<Membership>>)>,
+    },
+    /// Say how the known users of a stretch of ids stand.
+    Between {
+        after: Option<UserId>,
+        upto: Option<UserId>,
+        reply: Reply<Vec<(UserId, Membership)>>,
+    },
+    /// Say whether messages with these ids may be posted together.
+    Pace {
+        ids: Vec<MessageId>,
+        reply: Reply<()>,
+    },
     /// Say what the count is at a seq.
     Count { seq: Seq, reply: Reply<CountAt> },
 }
@@ -191,6 +207,50 @@ impl Hub {
     ) -> Result<Entered, Refusal> {
         self.ask(key, caller, purpose, |reply| Action::Enter {
             history,
+            reply,
+        })
+        .await
+    }
+
+    /// Looks at a room and how these users stand in it.
+    pub(crate) async fn look(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        users: Vec<UserId>,
+    ) -> Result<(Entered, Vec<Option<Membership>>), Refusal> {
+        self.ask(key, caller, Purpose::FIND, |reply| Action::Look {
+            users,
+            reply,
+        })
+        .await
+    }
+
+    /// How the known users of a stretch of ids stand, those whose rows are not stored yet among them.
+    pub(crate) async fn between(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        after: Option<UserId>,
+        upto: Option<UserId>,
+    ) -> Result<Vec<(UserId, Membership)>, Refusal> {
+        self.ask(key, caller, Purpose::READ, |reply| Action::Between {
+            after,
+            upto,
+            reply,
+        })
+        .await
+    }
+
+    /// Whether messages with these ids may be posted together.
+    pub(crate) async fn may_post(
+        &self,
+        key: &RoomKey,
+        caller: &Caller,
+        ids: Vec<MessageId>,
+    ) -> Result<(), Refusal> {
+        self.ask(key, caller, Purpose::POST, |reply| Action::Pace {
+            ids,
             reply,
         })
         .await
@@ -477,6 +537,9 @@ impl Ask {
             Action::Listen { reply, .. } | Action::Signal { reply, .. } => {
                 drop(reply.send(Err(refusal)))
             }
+            Action::Look { reply, .. } => drop(reply.send(Err(refusal))),
+            Action::Between { reply, .. } => drop(reply.send(Err(refusal))),
+            Action::Pace { reply, .. } => drop(reply.send(Err(refusal))),
             Action::Count { reply, .. } => drop(reply.send(Err(refusal))),
         }
     }

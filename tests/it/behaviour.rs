@@ -3,9 +3,11 @@
 mod accounts;
 mod connect;
 mod limits;
+mod members;
 mod presence;
 mod refusal;
 mod rest;
+mod rooms;
 mod send;
 mod signals;
 mod subscribe;

@@ -1,8 +1,9 @@
 //! Which changes a room's state has a place for. Who may make them is [`crate::permission`]'s table.
 
-use super::{MemberState, Membership, RoomMeta};
+use super::{MemberState, Membership, RoomMeta, subject_of};
 use crate::{
-    event::{Event, MemberChange, Role, RoomEvent},
+    event::{Event, MemberChange, Role, RoomEvent, RoomKind},
+    ids::{RoomId, RoomKey},
     permission::{self, action_of},
 };
 
@@ -29,6 +30,9 @@ pub(super) fn may_alter(scene: Scene<'_>, event: &Event, fields: &RoomEvent) -> 
 /// Whether a member's standing may change so.
 pub(super) fn may_enact(scene: Scene<'_>, event: &Event, change: MemberChange) -> bool {
     let state = scene.subject.map(|subject| subject.state);
+    if scene.room.kind == RoomKind::Direct && change == MemberChange::Joined {
+        return may_meet(scene, event, state);
+    }
     let has_place = match change {
         MemberChange::Joined => scene.alone && state != Some(MemberState::Joined),
         MemberChange::Left => scene.alone && is_here(state) && !is_last_owner(scene),
@@ -42,6 +46,22 @@ pub(super) fn may_enact(scene: Scene<'_>, event: &Event, change: MemberChange) -
         MemberChange::Profile => scene.alone && state == Some(MemberState::Joined),
     };
     has_place && !scene.room.deleted && is_allowed(scene, event)
+}
+
+/// A direct room takes in its two people and nobody else, whichever of them asks: its id says who they are.
+fn may_meet(scene: Scene<'_>, event: &Event, state: Option<MemberState>) -> bool {
+    let Some(user) = subject_of(event) else {
+        return false;
+    };
+    let creator = &scene.room.created_by;
+    let other = if scene.alone {
+        creator
+    } else {
+        &event.sender.id
+    };
+    let is_their_room = RoomKey::from(RoomId::direct(user, other)) == event.key && user != other;
+    let is_out = matches!(state, None | Some(MemberState::Gone | MemberState::Invited));
+    is_their_room && is_out && !scene.room.deleted
 }
 
 /// Whether the sender has the right that the event asks for, where it asks for one.

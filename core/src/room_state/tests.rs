@@ -376,6 +376,35 @@ fn a_moderator_keeps_order_but_not_over_owners() {
 }
 
 #[test]
+fn a_direct_room_takes_in_its_two_people_and_nobody_else() {
+    let (ann, bob) = (user("ann"), user("bob"));
+    let key: RoomKey = crate::ids::RoomId::direct(&ann, &bob).into();
+    let there = |mut event: Event| {
+        event.key = key.clone();
+        event
+    };
+    let joined = |sender, subject| there(member(sender, subject, MemberChange::Joined));
+    for (sender, subject) in [("ann", "bob"), ("bob", "bob")] {
+        let mut room = Room::of(&[there(create("ann", RoomKind::Direct, false))]);
+        assert_eq!(room.apply(&joined("cat", "cat")), Effect::Void);
+        assert_eq!(room.apply(&joined("ann", "cat")), Effect::Void);
+        assert_eq!(room.apply(&joined("cat", "bob")), Effect::Void);
+        assert!(stands(&room.apply(&joined(sender, subject))), "{sender}");
+        assert_eq!(room.apply(&joined("bob", "bob")), Effect::Void, "twice");
+        for change in [
+            MemberChange::Left,
+            MemberChange::Removed,
+            MemberChange::Banned,
+        ] {
+            for (actor, subject) in [("ann", "bob"), ("bob", "ann"), ("bob", "bob")] {
+                let event = there(member(actor, subject, change));
+                assert_eq!(room.apply(&event), Effect::Void, "{change:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_changes_a_deleted_room() {
     let mut room = Room::of(&[create("ann", RoomKind::Group, true)]);
     assert!(stands(&room.apply(&delete("ann"))));

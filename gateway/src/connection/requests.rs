@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use roomlog_core::{
     code::{Code, Refusal},
     event::Event,
-    ids::RoomKey,
+    ids::{MessageId, RoomKey},
     presence::Ending,
     session::{
         Action, ContentType, Credential, Done, Publish, RequestId, SubIndex, Subscribe, Topic, Verb,
@@ -434,15 +434,15 @@ async fn check_all(
     caller: &Caller,
     prepared: Vec<(RequestId, Event, Record)>,
 ) -> Result<Vec<(RequestId, Record)>, Refusal> {
-    let mut checked: Vec<RoomKey> = Vec::new();
+    let mut rooms: Vec<(RoomKey, Vec<MessageId>)> = Vec::new();
     for (_, event, _) in &prepared {
-        if !checked.contains(&event.key) {
-            gateway
-                .hub
-                .enter(&event.key, caller, Purpose::POST, None)
-                .await?;
-            checked.push(event.key.clone());
+        match rooms.iter_mut().find(|(key, _)| *key == event.key) {
+            Some((_, ids)) => ids.push(event.id.clone()),
+            None => rooms.push((event.key.clone(), vec![event.id.clone()])),
         }
+    }
+    for (key, ids) in rooms {
+        gateway.hub.may_post(&key, caller, ids).await?;
     }
     Ok(prepared
         .into_iter()

@@ -9,7 +9,7 @@ use axum::{
 };
 use roomlog_core::{
     code::Code,
-    ids::{RoomId, RoomKey},
+    ids::{RoomId, RoomKey, UserId},
 };
 use serde::de::DeserializeOwned;
 
@@ -40,6 +40,15 @@ pub(super) struct Parameters<T>(pub(super) T);
 
 /// The room in the path.
 pub(super) struct Room(pub(super) RoomId);
+
+/// The room and one of its people in the path.
+pub(super) struct Member {
+    pub(super) room: RoomId,
+    pub(super) user: UserId,
+}
+
+/// The user in the path.
+pub(super) struct Other(pub(super) UserId);
 
 // === impl SignedIn ===
 
@@ -137,6 +146,40 @@ impl FromRequestParts<Arc<Gateway>> for Room {
             .await
             .map_err(|_| not_found())?;
         RoomId::parse(&id).map(Self).map_err(|_| not_found())
+    }
+}
+
+// === impl Member, Other ===
+
+impl FromRequestParts<Arc<Gateway>> for Member {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let found = Path::<(String, String)>::from_request_parts(parts, gateway).await;
+        let read = found.ok().and_then(|Path((room, user))| {
+            Some(Self {
+                room: RoomId::parse(&room).ok()?,
+                user: UserId::parse(&user).ok()?,
+            })
+        });
+        read.ok_or_else(|| Problem::new(Code::NotFound, "there is no such room or user"))
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for Other {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let found = Path::<String>::from_request_parts(parts, gateway).await;
+        let read = found.ok().and_then(|Path(user)| UserId::parse(&user).ok());
+        read.map(Self)
+            .ok_or_else(|| Problem::new(Code::NotFound, "there is no such user"))
     }
 }
 

@@ -12,14 +12,15 @@ use roomlog_core::{
     code::{Code, Refusal},
     event::{Body as EventBody, Event, MemberChange, RoomEvent, RoomKind},
     ids::{RoomId, RoomKey, UserId},
-    room_state::{Membership, RoomMeta},
+    permission,
+    room_state::{MemberState, Membership, RoomMeta},
 };
-use roomlog_platform::dynamo::Consistency;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    accounts::membership_event,
+    direct::partner,
+    members::change_member,
     problem::{Answer, Problem},
     request::{Body, Parameters, Room, SignedIn},
 };
@@ -32,6 +33,8 @@ use crate::{
 
 /// Bytes of a room's name.
 const NAME_BYTES_MAX: usize = 128;
+/// The longest slow mode: a day.
+const SLOW_MODE_S_MAX: u32 = 86_400;
 /// Entries of a page, where the client names no number and at most.
 const PAGE_DEFAULT: u16 = 50;
 const PAGE_MAX: u16 = 200;
@@ -55,10 +58,14 @@ pub(super) struct Listing {
     limit: Option<u16>,
 }
 
+/// What is to change about a room.
 #[derive(Deserialize)]
-pub(super) struct Page {
-    after: Option<String>,
-    limit: Option<u16>,
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    name: Option<String>,
+    public: Option<bool>,
+    read_only: Option<bool>,
+    slow_mode_s: Option<u32>,
 }
 
 /// Makes a room; its maker is its owner.
@@ -67,13 +74,7 @@ pub(super) async fn create(
     signed_in: SignedIn,
     Body(wanted): Body<NewRoom>,
 ) -> Answer {
-    let name = wanted.name.trim();
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(Problem::new(
-            Code::BadRequest,
-            "a room's name has 1 to 128 bytes and can be seen",
-        ));
-    }
+    let name = shown_name(&wanted.name)?;
     let kind = match wanted.kind.as_deref() {
         None => Some(RoomKind::Group),
         Some(kind) => RoomKind::parse(kind).filter(|kind| *kind != RoomKind::Direct),
@@ -89,21 +90,20 @@ pub(super) async fn create(
         .unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
     let id =
         RoomId::parse(&id).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
+    if id.is_direct() {
+        return Err(Problem::new(
+            Code::BadRequest,
+            "ids that begin with dm- are those of direct rooms",
+        ));
+    }
     has_room_for_one_more(&gateway, &signed_in.user).await?;
-    let event = Event {
-        key: (&id).into(),
-        id: fresh_id(),
-        sender: signed_in.user.sender(),
-        body: EventBody::Room(RoomEvent {
-            kind: Some(kind),
-            name: Some(name.to_owned()),
-            public: Some(wanted.public),
-            slow_mode_s: None,
-            read_only: None,
-            deleted: None,
-        }),
-        headers: Vec::new(),
-    };
+    let body = EventBody::Room(RoomEvent {
+        kind: Some(kind),
+        name: Some(name.to_owned()),
+        public: Some(wanted.public),
+        ..RoomEvent::default()
+    });
+    let event = event(&signed_in, &id, body);
     let record = Record::of(&event, &gateway.origin, None);
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::Create, record)
@@ -129,23 +129,78 @@ pub(super) async fn join(
         return Ok(Json(json!({ "seq": member.changed_seq.0 })).into_response());
     }
     has_room_for_one_more(&gateway, &signed_in.user).await?;
+    let members = entered.room.map_or(0, |room| room.members as usize);
+    let max = gateway.limits.members_per_room_max;
+    if members >= max {
+        return Err(Problem::new(
+            Code::TooMany,
+            format!("a room has at most {max} members"),
+        ));
+    }
     change(&gateway, &signed_in, &room, MemberChange::Joined).await
 }
 
-/// Leaves a room; its last owner can't.
+/// Leaves a room, or declines an invitation; the last owner can't leave.
 pub(super) async fn leave(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
     room: Room,
 ) -> Answer {
     let entered = enter(&gateway, &signed_in, &room.key()).await?;
-    if !entered.member.is_some_and(|member| member.is_in()) {
-        return Err(Problem::new(
-            Code::NotAMember,
-            "you are not a member of this room",
-        ));
+    let state = entered.member.map(|member| member.state);
+    if !matches!(state, Some(MemberState::Joined | MemberState::Invited)) {
+        return Err(permission::refusal(Code::NotAMember).into());
     }
     change(&gateway, &signed_in, &room, MemberChange::Left).await
+}
+
+/// Changes a room's settings.
+pub(super) async fn alter(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    room: Room,
+    Body(settings): Body<Settings>,
+) -> Answer {
+    let name = settings.name.as_deref().map(shown_name).transpose()?;
+    let fields = RoomEvent {
+        name: name.map(str::to_owned),
+        public: settings.public,
+        slow_mode_s: settings.slow_mode_s,
+        read_only: settings.read_only,
+        ..RoomEvent::default()
+    };
+    if fields == RoomEvent::default() {
+        return Err(Problem::new(
+            Code::BadRequest,
+            "name one of name, public, read_only and slow_mode_s",
+        ));
+    }
+    if fields.slow_mode_s.is_some_and(|s| s > SLOW_MODE_S_MAX) {
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("slow_mode_s is 0 to {SLOW_MODE_S_MAX}"),
+        ));
+    }
+    let event = event(&signed_in, &room.0, EventBody::Room(fields));
+    let carried = carry_out(&gateway, &signed_in, event).await?;
+    let entered = enter(&gateway, &signed_in, &room.key()).await?;
+    let room = described(&room.0, &signed_in.user.id, &entered);
+    Ok(answer(carried, StatusCode::OK, json!({ "room": room })))
+}
+
+/// Deletes a room: its members see that it was, and then it is not found any more. Its log stays as it is.
+pub(super) async fn delete(
+    State(gateway): State<Arc<Gateway>>,
+    signed_in: SignedIn,
+    room: Room,
+) -> Answer {
+    let fields = RoomEvent {
+        deleted: Some(true),
+        ..RoomEvent::default()
+    };
+    let event = event(&signed_in, &room.0, EventBody::Room(fields));
+    let carried = carry_out(&gateway, &signed_in, event).await?;
+    Ok(answer(carried, StatusCode::OK, json!({})))
 }
 
 /// A room as the caller may see it.
@@ -155,7 +210,7 @@ pub(super) async fn show(
     room: Room,
 ) -> Answer {
     let entered = enter(&gateway, &signed_in, &room.key()).await?;
-    let mut shown = described(&room.0, &entered);
+    let mut shown = described(&room.0, &signed_in.user.id, &entered);
     let totals = gateway.presence.online_totals(&[room.key()]).await;
     if let Some(online) = totals.get(&room.key()) {
         shown["online"] = (*online).into();
@@ -211,12 +266,19 @@ pub(super) async fn list(
     for (room, member) in &rooms {
         let role = member.map(|member| member.role.as_str());
         if let Some((head, count, meta)) = metas.get(room) {
-            items.push(json!({
+            if meta.deleted {
+                continue;
+            }
+            let mut item = json!({
                 "id": room.as_str(), "name": meta.name, "kind": meta.kind.as_str(), "public": meta.public,
                 "head": head, "count": count, "role": role,
-            }));
+            });
+            if meta.kind == RoomKind::Direct {
+                item["with"] = partner(&meta.name, &signed_in.user.id).into();
+            }
+            items.push(item);
         } else if let Ok(entered) = enter(&gateway, &signed_in, &room.into()).await {
-            items.push(described(room, &entered));
+            items.push(described(room, &signed_in.user.id, &entered));
         }
     }
     Ok(Json(json!({ "items": items })).into_response())
@@ -242,63 +304,6 @@ async fn list_public(gateway: &Gateway, listing: &Listing) -> Answer {
     )
 }
 
-/// A room's members, by id.
-pub(super) async fn members(
-    State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
-    room: Room,
-    Parameters(page): Parameters<Page>,
-) -> Answer {
-    gateway
-        .hub
-        .enter(&room.key(), &signed_in.caller, Purpose::READ, None)
-        .await?;
-    let after = page.after.as_deref().map(UserId::parse).transpose();
-    let after = after.map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
-    let store = &gateway.source.store;
-    let page = store
-        .members(
-            &room.0,
-            after.as_ref(),
-            page_size(page.limit)?,
-            Consistency::Strong,
-        )
-        .await
-        .map_err(|error| Problem::store(&error))?;
-    let is_in = |member: &Membership| member.is_in();
-    let members: Vec<_> = page
-        .members
-        .iter()
-        .filter_map(|row| Some((row, row.membership.filter(is_in)?)))
-        .collect();
-    let ids: Vec<UserId> = members.iter().map(|(row, _)| row.user.clone()).collect();
-    let users = store
-        .users(&ids)
-        .await
-        .map_err(|error| Problem::store(&error))?;
-    let known: BTreeMap<_, _> = users.iter().map(|user| (&user.id, user)).collect();
-    let items: Vec<Value> = members
-        .iter()
-        .map(|(row, membership)| {
-            let user = known.get(&row.user);
-            json!({
-                "user": {
-                    "id": row.user.as_str(),
-                    "name": user.map_or(row.user.as_str(), |user| &user.name),
-                    "avatar": user.and_then(|user| user.avatar.as_deref()),
-                },
-                "role": membership.role.as_str(),
-                "muted": membership.muted,
-                "read_seq": row.read_seq.0,
-            })
-        })
-        .collect();
-    Ok(
-        Json(json!({ "items": items, "next": page.next.as_ref().map(UserId::as_str) }))
-            .into_response(),
-    )
-}
-
 async fn enter(gateway: &Gateway, signed_in: &SignedIn, key: &RoomKey) -> Result<Entered, Refusal> {
     gateway
         .hub
@@ -306,20 +311,53 @@ async fn enter(gateway: &Gateway, signed_in: &SignedIn, key: &RoomKey) -> Result
         .await
 }
 
+/// Changes how the caller stands in a room.
 async fn change(
     gateway: &Gateway,
     signed_in: &SignedIn,
     room: &Room,
     change: MemberChange,
 ) -> Answer {
-    let event = membership_event(&signed_in.user, room.key(), change);
-    let record = Record::of(&event, &gateway.origin, None);
-    let purpose = Purpose::Change(Box::new(event));
-    let carried = gateway
-        .carry_out(&signed_in.caller, purpose, record)
-        .await?;
+    let user = signed_in.user.id.clone();
+    let carried = change_member(gateway, signed_in, &room.0, &user, change).await?;
     signed_in.user.note_room(room.0.clone());
     Ok(answer(carried, StatusCode::OK, json!({})))
+}
+
+/// An event of the caller's.
+pub(super) fn event(signed_in: &SignedIn, room: &RoomId, body: EventBody) -> Event {
+    Event {
+        key: room.into(),
+        id: fresh_id(),
+        sender: signed_in.user.sender(),
+        body,
+        headers: Vec::new(),
+    }
+}
+
+/// Changes a room or somebody's standing in it, if the caller may.
+pub(super) async fn carry_out(
+    gateway: &Gateway,
+    signed_in: &SignedIn,
+    event: Event,
+) -> Result<Carried, Problem> {
+    let record = Record::of(&event, &gateway.origin, None);
+    let purpose = Purpose::Change(Box::new(event));
+    Ok(gateway
+        .carry_out(&signed_in.caller, purpose, record)
+        .await?)
+}
+
+/// A name people can see.
+fn shown_name(name: &str) -> Result<&str, Problem> {
+    let name = name.trim();
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(Problem::new(
+            Code::BadRequest,
+            "a room's name has 1 to 128 bytes and can be seen",
+        ));
+    }
+    Ok(name)
 }
 
 async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Result<(), Problem> {
@@ -352,10 +390,13 @@ pub(super) fn answer(carried: Carried, done: StatusCode, mut body: Value) -> Res
     (status, Json(body)).into_response()
 }
 
-fn described(id: &RoomId, entered: &Entered) -> Value {
+pub(super) fn described(id: &RoomId, me: &UserId, entered: &Entered) -> Value {
     let mut room = json!({ "id": id.as_str(), "head": entered.head.0, "count": entered.count.0 });
     if let Some(meta) = &entered.room {
         room["name"] = meta.name.as_str().into();
+        if meta.kind == RoomKind::Direct {
+            room["with"] = partner(&meta.name, me).into();
+        }
         room["kind"] = meta.kind.as_str().into();
         room["public"] = meta.public.into();
         room["slow_mode_s"] = meta.slow_mode_s.into();
@@ -370,7 +411,7 @@ fn described(id: &RoomId, entered: &Entered) -> Value {
     room
 }
 
-fn page_size(limit: Option<u16>) -> Result<u16, Problem> {
+pub(super) fn page_size(limit: Option<u16>) -> Result<u16, Problem> {
     let limit = limit.unwrap_or(PAGE_DEFAULT);
     if (1..=PAGE_MAX).contains(&limit) {
         Ok(limit)

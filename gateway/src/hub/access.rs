@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Create,
     /// Change it, or somebody's membership.
     Change(Box<Event>),
+    /// Bring the two people of a direct room together; the room's id says who they are.
+    Meet(Box<Event>),
 }
 
 // === impl Purpose ===
@@ -33,7 +35,13 @@ pub(crate) enum Purpose {
 impl Purpose {
     pub(crate) const FIND: Self = Self::May(Action::Find);
     pub(crate) const READ: Self = Self::May(Action::Read);
+    pub(crate) const NOTICE: Self = Self::May(Action::Notice);
     pub(crate) const POST: Self = Self::May(Action::Post);
+
+    /// Whether it is to say something, which slow mode spaces out.
+    pub(super) fn is_post(&self) -> bool {
+        matches!(self, Self::May(Action::Post))
+    }
 }
 
 /// Decides; `next` is the seq the request would get at the earliest.
@@ -51,16 +59,17 @@ pub(crate) fn decide(
             let subject = standing.subject(event);
             let action = action_of(event, subject.as_ref()).unwrap_or(Action::Read);
             may(standing, caller, action)?;
-            if standing.allows(event, next) {
-                Ok(())
-            } else {
-                Err(Refusal::new(
-                    Code::Conflict,
-                    "the room's state does not allow this",
-                ))
-            }
+            stands(standing, event, next)
         }
+        Purpose::Meet(event) => stands(standing, event, next),
     }
+}
+
+fn stands(standing: &Standing, event: &Event, next: Seq) -> Result<(), Refusal> {
+    let allowed = standing.allows(event, next);
+    allowed
+        .then_some(())
+        .ok_or_else(|| Refusal::new(Code::Conflict, "the room's state does not allow this"))
 }
 
 fn may(standing: &Standing, caller: &Caller, action: Action) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use roomlog_core::{
     ids::{RoomKey, Seq},
     standing::{Ahead, Standing},
 };
-use roomlog_platform::{backoff::Backoff, link::RoomHead};
+use roomlog_platform::{backoff::Backoff, link::RoomHead, stored_event::StoredEvent};
 use tokio::time::Instant;
 
 use super::{
@@ -41,6 +41,8 @@ enum Failure {
 pub(super) struct Opened {
     pub(super) head: RoomHead,
     pub(super) standing: Standing,
+    /// The latest events, where the room is in slow mode: who posted just now has to wait here too.
+    pub(super) latest: Vec<StoredEvent>,
 }
 
 pub(super) async fn open(source: &Source, key: &RoomKey) -> Result<Opened, Refusal> {
@@ -74,7 +76,24 @@ async fn attempt(source: &Source, key: &RoomKey) -> Result<Opened, Failure> {
         return Err(store_unavailable().into());
     }
     catch_up(source, &mut standing, stored.next(), &head).await?;
-    Ok(Opened { head, standing })
+    let is_slow = standing.room().is_some_and(|room| room.slow_mode_s > 0);
+    let latest = match is_slow {
+        true => {
+            let from = Seq(head
+                .seq
+                .0
+                .saturating_sub(backfill::PAGE_EVENTS_MAX - 1)
+                .max(1));
+            let page = backfill::page(source, key, from, head.seq).await;
+            page.unwrap_or_default()
+        }
+        false => Vec::new(),
+    };
+    Ok(Opened {
+        head,
+        standing,
+        latest,
+    })
 }
 
 /// Folds the events the store does not hold yet.

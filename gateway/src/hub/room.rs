@@ -7,12 +7,14 @@ use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::{HashMap, HashMapExt as _};
 use roomlog_core::{
-    event::{Body, Event},
+    code::{Code, Refusal},
+    event::{Body, Event, Kind, Role},
     gap::{Held, Hole, Verdict, Window},
-    ids::{Count, RoomKey, Seq, UserId},
+    ids::{Count, MessageId, RoomKey, Seq, UserId},
     room_log::Position,
     room_state::{Membership, subject_of},
     session::SubIndex,
+    slow_mode::{Pace, Paces},
     standing::{Ahead, Standing},
     stomp::Envelope,
 };
@@ -20,6 +22,7 @@ use roomlog_platform::{link::RoomHead, message_trace, stored_event::StoredEvent}
 use tokio::sync::oneshot;
 
 use super::{
+    Action, Ask,
     audience::{Audience, ConnectionId, Subscriber},
     shown::{Decoded, Shown},
     signals::Signals,
@@ -32,6 +35,9 @@ const RECENT_EVENTS_MAX: usize = 64;
 const RECENT_BYTES_MAX: usize = 64 << 10;
 /// Events held while a hole before them is filled; beyond it the furthest are dropped and fetched later.
 const HELD_EVENTS_MAX: usize = 256;
+
+/// Users remembered who ceased to be members. When full all are forgotten: who is behind then gets nothing more.
+const PARTED_MAX: usize = 10_000;
 
 /// What a command learns of its own event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +88,10 @@ pub(crate) struct Room {
     standing: Standing,
     /// Who became a member or ceased to be one, for those who keep count.
     moves: Vec<(UserId, bool)>,
+    /// Who posted last, while the room is in slow mode.
+    paces: Paces,
+    /// Who ceased to be a member here, and by which event: those who are behind get everything up to that.
+    parted: HashMap<UserId, Seq>,
     echoes: HashMap<(String, String), Vec<oneshot::Sender<Echo>>>,
     /// Whether events or rows are being fetched.
     is_filling: bool,
@@ -115,6 +125,8 @@ impl Room {
             signals: Signals::default(),
             standing,
             moves: Vec::new(),
+            paces: Paces::default(),
+            parted: HashMap::new(),
             echoes: HashMap::new(),
             is_filling: false,
             used_ms: now_ms,
@@ -239,9 +251,10 @@ impl Room {
 
     /// Registers a subscription that has everything before `next`, or says what it lacks.
     pub(crate) fn pull(&mut self, subscriber: &Subscriber, next: Seq, may_read: bool) -> Pulled {
-        let upto = match self.standing.member(&subscriber.user).flatten() {
-            Some(row) if !may_read => row.changed_seq.min(self.shown),
-            _ => self.shown,
+        let upto = if may_read {
+            self.shown
+        } else {
+            self.last_seq_of(&subscriber.user)
         };
         if next > upto && !may_read {
             return Pulled::Ended;
@@ -299,6 +312,55 @@ impl Room {
                 count: shown.count,
                 is_void: shown.is_void,
             })
+    }
+
+    /// Whether slow mode lets a request's messages pass now. Who keeps order in the room is not slowed down.
+    pub(super) fn paced(&self, ask: &Ask, now_ms: u64) -> Result<(), Refusal> {
+        let user = &ask.caller.user;
+        let slow_mode_s = self.slow_mode_s();
+        let row = self.standing.member(user).flatten();
+        let is_above = ask.caller.is_admin || row.is_some_and(|row| row.role > Role::Member);
+        if slow_mode_s == 0 || is_above || !ask.purpose.is_post() {
+            return Ok(());
+        }
+        let ids: &[MessageId] = match &ask.action {
+            Action::Produce { record, .. } => std::slice::from_ref(&record.id),
+            Action::Pace { ids, .. } => ids,
+            _ => return Ok(()),
+        };
+        let slow =
+            |wait_ms| Refusal::retry_after(Code::SlowMode, "this room is in slow mode", wait_ms);
+        let mut fresh = ids
+            .iter()
+            .map(|id| self.paces.check(user, id, slow_mode_s, now_ms))
+            .filter(|checked| *checked != Ok(Pace::Retry));
+        match fresh.next() {
+            Some(Err(wait_ms)) => Err(slow(wait_ms)),
+            Some(Ok(_)) if fresh.next().is_some() => Err(slow(u64::from(slow_mode_s) * 1_000)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a message in slow mode, before it comes back or as it does.
+    pub(super) fn note_post(&mut self, user: &UserId, id: &MessageId, at_ms: u64) {
+        let slow_mode_s = self.slow_mode_s();
+        if slow_mode_s > 0 {
+            self.paces.note(user, id, slow_mode_s, at_ms);
+        }
+    }
+
+    /// Learns from earlier events who posted when.
+    pub(super) fn recall_posts(&mut self, events: &[StoredEvent]) {
+        for stored in events.iter().filter(|stored| stored.kind == Kind::Message) {
+            let named = (UserId::parse(&stored.sender), MessageId::parse(&stored.id));
+            if let ((Ok(user), Ok(id)), Ok(at_ms)) = (named, u64::try_from(stored.at_ms)) {
+                self.note_post(&user, &id, at_ms);
+            }
+        }
+    }
+
+    fn slow_mode_s(&self) -> u32 {
+        self.standing.room().map_or(0, |room| room.slow_mode_s)
     }
 
     /// Tells this channel when the event of this sender and id is shown.
@@ -362,9 +424,14 @@ impl Room {
         self.traces
             .shown(&self.key, &shown.id, shown.seq, deliveries);
         self.answer_echoes(&shown);
+        let shown_seq = shown.seq;
         self.remember(shown);
         if let (Some(event), false) = (&decoded.event, is_void) {
-            self.part_with_who_left(event);
+            self.part_with_who_left(event, shown_seq);
+            if matches!(event.body, Body::Message(_)) {
+                let at_ms = u64::try_from(decoded.stored.at_ms).unwrap_or(0);
+                self.note_post(&event.sender.id, &event.id, at_ms);
+            }
         }
     }
 
@@ -395,13 +462,19 @@ impl Room {
     }
 
     /// Ends the subscriptions of those who are not members any more; the event that says so was their last.
-    fn part_with_who_left(&mut self, event: &Event) {
+    fn part_with_who_left(&mut self, event: &Event, seq: Seq) {
         match &event.body {
             Body::Member(member) => {
                 let row = self.standing.member(&member.user).flatten();
-                if row.is_some_and(|row| !row.is_in()) {
+                if row.is_some_and(|row| row.is_in()) {
+                    self.parted.remove(&member.user);
+                } else if row.is_some() {
                     self.audience.dismiss_user(&member.user);
                     self.signals.dismiss_user(&member.user);
+                    if self.parted.len() >= PARTED_MAX {
+                        self.parted.clear();
+                    }
+                    self.parted.entry(member.user.clone()).or_insert(seq);
                 }
             }
             Body::Room(_) if self.standing.room().is_some_and(|room| room.deleted) => {
@@ -409,6 +482,22 @@ impl Room {
                 self.signals.clear();
             }
             _ => {}
+        }
+    }
+
+    /// The last event that somebody who may not read any more gets to see: the one that ended it.
+    fn last_seq_of(&self, user: &UserId) -> Seq {
+        let is_in = self
+            .standing
+            .member(user)
+            .flatten()
+            .is_some_and(|row| row.is_in());
+        let room = self.standing.room().filter(|room| is_in && room.deleted);
+        match (room, self.parted.get(user)) {
+            (Some(room), _) => room.changed_seq,
+            (None, Some(parted)) => *parted,
+            // Nobody knows: better nothing than what came after.
+            (None, None) => Seq::ZERO,
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Action, Ask, CountAt, Entered,
-    access::{Purpose, decide},
+    access::{Caller, Purpose, decide},
     backfill::{self, Source},
     room::{Need, Room},
     shard::{Fetched, OpenRoom, interest},
@@ -35,9 +35,13 @@ pub(super) fn refuse_for_want_of(open: &mut OpenRoom, users: &[UserId]) {
 /// The users whose rows a request needs and that are not known.
 fn needed_rows(room: &Room, ask: &Ask) -> Vec<UserId> {
     let mut users = match &ask.purpose {
-        Purpose::Change(event) => room.standing().unknown_of(event),
-        _ => Vec::new(),
+        Purpose::Change(event) | Purpose::Meet(event) => room.standing().unknown_of(event),
+        Purpose::May(_) | Purpose::Create => Vec::new(),
     };
+    if let Action::Look { users: wanted, .. } = &ask.action {
+        let unknown = |user: &&UserId| room.standing().member(user).is_none();
+        users.extend(wanted.iter().filter(unknown).cloned());
+    }
     let caller = &ask.caller.user;
     if room.standing().member(caller).is_none() && !users.contains(caller) {
         users.push(caller.clone());
@@ -118,7 +122,9 @@ impl Source {
     fn carry_out(&self, room: &mut Room, ask: Ask) {
         room.touch(clock::monotonic_ms());
         let next = room.head().next();
+        let now_ms = clock::unix_ms();
         let decision = decide(room.standing(), &ask.caller, &ask.purpose, next);
+        let decision = decision.and_then(|()| room.paced(&ask, now_ms));
         match (ask.action, decision) {
             (
                 Action::Pull {
@@ -151,14 +157,19 @@ impl Source {
                 .refuse(refusal);
             }
             (Action::Enter { history, reply }, Ok(())) => {
-                let entered = Entered {
-                    head: room.head(),
-                    count: room.count(),
-                    room: room.standing().room().cloned(),
-                    member: room.standing().member(&ask.caller.user).flatten(),
-                    history_start: history.and_then(|messages| room.history_start(messages)),
-                };
-                let _ = reply.send(Ok(entered));
+                let _ = reply.send(Ok(entered(room, &ask.caller, history)));
+            }
+            (Action::Look { users, reply }, Ok(())) => {
+                let row = |user| room.standing().member(user).flatten();
+                let rows = users.iter().map(row).collect();
+                let _ = reply.send(Ok((entered(room, &ask.caller, None), rows)));
+            }
+            (Action::Between { after, upto, reply }, Ok(())) => {
+                let rows = room.standing().between(after.as_ref(), upto.as_ref());
+                let _ = reply.send(Ok(rows));
+            }
+            (Action::Pace { reply, .. }, Ok(())) => {
+                let _ = reply.send(Ok(()));
             }
             (Action::Listen { subscriber, reply }, Ok(())) => {
                 let key = room.key().clone();
@@ -209,10 +220,23 @@ impl Source {
                         partition: None,
                     },
                 );
+                if sent.is_ok() && ask.purpose.is_post() {
+                    room.note_post(&record.sender, &record.id, now_ms);
+                }
                 let sent = sent.map(|delivery| Acknowledgement::of(delivery, record.publishing));
                 let _ = reply.send(sent.map_err(|error| unsent(&error)));
             }
         }
+    }
+}
+
+fn entered(room: &Room, caller: &Caller, history: Option<u64>) -> Entered {
+    Entered {
+        head: room.head(),
+        count: room.count(),
+        room: room.standing().room().cloned(),
+        member: room.standing().member(&caller.user).flatten(),
+        history_start: history.and_then(|messages| room.history_start(messages)),
     }
 }
 

@@ -340,7 +340,8 @@ impl Shard {
             Arc::clone(&self.source.epoch),
             Arc::clone(&self.source.traces),
         );
-        let room = Room::new(opened.head, opened.standing, epoch, traces, now_ms);
+        let mut room = Room::new(opened.head, opened.standing, epoch, traces, now_ms);
+        room.recall_posts(&opened.latest);
         self.source.declare(&room, Level::Live);
         let mut open = Box::new(OpenRoom {
             room,
