@@ -4,6 +4,7 @@
 //! proved by properties and seeded simulation.
 
 pub mod account;
+pub mod amendment;
 pub mod code;
 pub mod event;
 pub mod fresh;
