@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 
 use roomlog_core::{
+    amendment::Amendment,
     event::{Body, Event, Kind, MemberChange},
     ids::{RoomKey, UserId},
     room_log::{Head, Outcome, Position, RoomLog},
@@ -51,6 +52,8 @@ pub(crate) struct Entry {
 enum Verdict {
     /// An event whose state does not matter to the fold.
     Plain(StoredEvent),
+    /// An event that changes an earlier message.
+    Amending(StoredEvent, Amendment),
     /// An event to be folded.
     Folded(StoredEvent, Box<Event>),
     /// An event whose value does not show as one, and why.
@@ -214,9 +217,14 @@ impl Ledger {
     fn packed(&mut self, entry: Entry) -> Option<((EventRow, KeyShards), Step)> {
         let generation = entry.after.position.generation;
         let (mut changes, mut void, mut joined) = (Vec::new(), false, None);
+        let mut amendment = None;
         let event = match entry.verdict {
             Verdict::Nothing => return None,
             Verdict::Plain(stored) => stored,
+            Verdict::Amending(stored, amends) => {
+                amendment = Some(amends);
+                stored
+            }
             Verdict::Unreadable(mut stored, _) => {
                 stored.kind = Kind::Unreadable;
                 stored
@@ -246,6 +254,7 @@ impl Ledger {
             },
             readers: readers(&event, joined),
             changes,
+            amendment,
         };
         let shards = self.shards.get(&event.key).copied();
         let row = EventRow { event, void };
@@ -289,7 +298,10 @@ impl Verdict {
         };
         match stored.event() {
             Ok(event) if is_folded(&event) => Self::Folded(stored, Box::new(event)),
-            Ok(_) => Self::Plain(stored),
+            Ok(event) => match Amendment::of(&event, stored.seq, stored.at_ms) {
+                Some(amendment) => Self::Amending(stored, amendment),
+                None => Self::Plain(stored),
+            },
             Err(why) => Self::Unreadable(stored, why),
         }
     }

@@ -25,6 +25,7 @@ const PARTITIONS: &str = "roomlog_persister_partitions";
 pub(crate) enum Operation {
     PutEvents,
     MoveReads,
+    Amend,
     MoveRooms,
     MovePartition,
     Load,
@@ -101,6 +102,7 @@ pub(crate) fn store_answered(operation: Operation, after: Duration) {
     let operation = match operation {
         Operation::PutEvents => "put_events",
         Operation::MoveReads => "move_reads",
+        Operation::Amend => "amend",
         Operation::MoveRooms => "move_rooms",
         Operation::MovePartition => "move_partition",
         Operation::Load => "load",

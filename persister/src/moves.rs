@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use roomlog_core::{
+    amendment::{Amendment, Change as Amends},
     ids::{Count, RoomKey, Seq, UserId},
     room_log::Head,
     room_state::Change,
@@ -10,6 +11,9 @@ use roomlog_core::{
 use roomlog_platform::dynamo::{
     MEMBERS_PER_MOVE_MAX, MembershipMove, PartitionRow, ReadMark, RoomMove,
 };
+
+/// Text of an edit that counts as one more step.
+const STEP_TEXT_BYTES: usize = 512;
 
 /// What an event changes beside its own row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,19 +26,34 @@ pub(crate) struct Step {
     pub(crate) readers: Vec<UserId>,
     /// What it changes about the room's state.
     pub(crate) changes: Vec<Change>,
+    /// What it changes about an earlier message.
+    pub(crate) amendment: Option<Amendment>,
 }
 
 /// The rows that follow from a contiguous run of events, as few as possible.
 ///
-/// They are written in this order: [`Self::reads`], [`Self::rooms`], [`Self::partition`]. Read positions come before
-/// the rooms because a room's row hides the events up to it from whoever does this again.
+/// They are written in this order: [`Self::reads`] and [`Self::amendments`], [`Self::rooms`], [`Self::partition`]. The
+/// first two come before the rooms because a room's row hides the events up to it from whoever does this again, and
+/// because readers add the events after it to what they find here.
 #[derive(Debug)]
 pub(crate) struct Moves {
     partition: u32,
     reads: BTreeMap<(RoomKey, UserId), (Seq, Count)>,
+    amendments: BTreeMap<Amended, Amendment>,
     rooms: BTreeMap<RoomKey, Vec<RoomMove>>,
     reached: Option<PartitionRow>,
     steps: usize,
+}
+
+/// What an amendment is about: of two with the same, one is enough.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Amended {
+    /// A user's edits of a message.
+    Text(RoomKey, Seq, UserId),
+    /// A message's life.
+    Life(RoomKey, Seq),
+    /// A user's use of an emoji on a message.
+    Reaction(RoomKey, Seq, String, UserId),
 }
 
 // === impl Moves ===
@@ -45,6 +64,7 @@ impl Moves {
         Self {
             partition,
             reads: BTreeMap::new(),
+            amendments: BTreeMap::new(),
             rooms: BTreeMap::new(),
             reached: None,
             steps: 0,
@@ -53,17 +73,21 @@ impl Moves {
 
     /// Adds an event. Events come in log order.
     pub(crate) fn add(&mut self, step: Step) {
-        self.steps += 1;
+        self.steps += 1 + step.amendment.as_ref().map_or(0, weight);
         let Step {
             key,
             head,
             readers,
             changes,
+            amendment,
         } = step;
         for reader in readers {
             // A later event of the same room is further.
             self.reads
                 .insert((key.clone(), reader), (head.seq, head.count));
+        }
+        if let Some(amendment) = amendment {
+            self.amend(&key, amendment);
         }
         let moves = self.rooms.entry(key.clone()).or_default();
         let fits = moves.last().is_some_and(|last| fits(last, &changes));
@@ -83,6 +107,23 @@ impl Moves {
         }
     }
 
+    /// Adds a change of a message: the later one counts, and the first deletion.
+    fn amend(&mut self, key: &RoomKey, amendment: Amendment) {
+        let (target, by) = (amendment.target, amendment.by.clone());
+        let about = match &amendment.change {
+            Amends::Edited(_) => Amended::Text(key.clone(), target, by),
+            Amends::Deleted => {
+                let about = Amended::Life(key.clone(), target);
+                self.amendments.entry(about).or_insert(amendment);
+                return;
+            }
+            Amends::Reacted { emoji, .. } => {
+                Amended::Reaction(key.clone(), target, emoji.clone(), by)
+            }
+        };
+        self.amendments.insert(about, amendment);
+    }
+
     /// Says that everything before this row's position has been added.
     pub(crate) fn reach(&mut self, row: PartitionRow) {
         self.reached = Some(row);
@@ -93,7 +134,7 @@ impl Moves {
         self.reached.is_none()
     }
 
-    /// How many events were added.
+    /// How many events were added, counted by what they take to hold.
     pub(crate) fn steps(&self) -> usize {
         self.steps
     }
@@ -111,6 +152,14 @@ impl Moves {
             .collect()
     }
 
+    /// The changes of messages, each the last of its kind.
+    pub(crate) fn amendments(&self) -> Vec<(RoomKey, Amendment)> {
+        let amendments = self.amendments.iter();
+        amendments
+            .map(|(about, amendment)| (about.room().clone(), amendment.clone()))
+            .collect()
+    }
+
     /// The moves of each room, to be made one after the other; rooms do not depend on each other.
     pub(crate) fn rooms(&self) -> impl Iterator<Item = &[RoomMove]> {
         self.rooms.values().map(Vec::as_slice)
@@ -122,6 +171,16 @@ impl Moves {
     }
 }
 
+// === impl Amended ===
+
+impl Amended {
+    fn room(&self) -> &RoomKey {
+        match self {
+            Self::Text(room, ..) | Self::Life(room, _) | Self::Reaction(room, ..) => room,
+        }
+    }
+}
+
 /// Whether a move can take these changes as well and still be one transaction.
 fn fits(to: &RoomMove, changes: &[Change]) -> bool {
     let known = |user: &UserId| to.members.iter().any(|member| member.user == *user);
@@ -129,6 +188,14 @@ fn fits(to: &RoomMove, changes: &[Change]) -> bool {
         .iter()
         .filter(|change| matches!(change, Change::Member(user, _) if !known(user)));
     to.members.len() + new.count() <= MEMBERS_PER_MOVE_MAX
+}
+
+/// What holding a change of a message costs, in steps that hold none.
+fn weight(amendment: &Amendment) -> usize {
+    match &amendment.change {
+        Amends::Edited(text) => text.len() / STEP_TEXT_BYTES,
+        _ => 0,
+    }
 }
 
 fn apply(to: &mut RoomMove, change: Change) {
@@ -173,6 +240,7 @@ mod tests {
             },
             readers: vec![user.clone()],
             changes: vec![Change::Member(user, membership)],
+            amendment: None,
         }
     }
 
@@ -204,5 +272,44 @@ mod tests {
             .map(|one| (one.head.seq.0, one.members.len()))
             .collect();
         assert_eq!(ends, [(49, 49), (98, 49), (100, 2)]);
+    }
+
+    #[test]
+    fn of_many_changes_of_one_message_only_those_that_count_are_written() {
+        let mut moves = Moves::none(0);
+        let react = |on| Amends::Reacted {
+            emoji: "+1".into(),
+            on,
+        };
+        let edit = |text: &str| Amends::Edited(text.into());
+        let changes = [
+            ("alice", edit("a")),
+            ("alice", edit("b")),
+            ("mallory", edit("c")),
+            ("bob", react(true)),
+            ("bob", react(false)),
+            ("alice", Amends::Deleted),
+            ("bob", Amends::Deleted),
+        ];
+        for (seq, (by, change)) in (2..).zip(changes) {
+            let amendment = Amendment {
+                target: Seq(1),
+                by: UserId::parse(by).expect("alphabet"),
+                seq: Seq(seq),
+                at_ms: 0,
+                change,
+            };
+            moves.add(Step {
+                amendment: Some(amendment),
+                ..step("lobby", seq, by)
+            });
+        }
+        let mut seqs: Vec<_> = moves
+            .amendments()
+            .iter()
+            .map(|(_, amendment)| amendment.seq.0)
+            .collect();
+        seqs.sort_unstable();
+        assert_eq!(seqs, [3, 4, 6, 7]);
     }
 }

@@ -4,14 +4,15 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use roomlog_core::{
+    amendment::Amendment,
     ids::{RoomKey, UserId},
     room_log::Head,
 };
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{
-        EventRow, EventWrite, KeyShards, MemberRow, PartitionRow, READS_AT_ONCE, ReadMark,
-        RoomMove, RoomRow, Running, Store, StoreError,
+        AMENDS_AT_ONCE, EventRow, EventWrite, KeyShards, MemberRow, PartitionRow, READS_AT_ONCE,
+        ReadMark, RoomMove, RoomRow, Running, Store, StoreError,
     },
     kafka::EVENTS_TOPIC,
     message_trace,
@@ -31,6 +32,9 @@ const RETRY_CEILING: Duration = Duration::from_secs(3);
 const ROOMS_AT_ONCE: usize = 32;
 /// Calls of one partition that move read positions at once.
 const READ_CALLS_AT_ONCE: usize = 4;
+/// Calls of one partition that change messages at once, and changes in one call.
+const AMEND_CALLS_AT_ONCE: usize = 4;
+const AMENDS_PER_CALL_MAX: usize = 64;
 /// Read positions in one call.
 const READS_PER_CALL_MAX: usize = 64;
 
@@ -90,6 +94,7 @@ impl Shelf {
     /// Moves all rows that follow from stored events, in the order they must move. Says where the rooms are now.
     pub(crate) async fn make(&self, moves: &Moves) -> Result<Vec<(RoomKey, Head)>, StoreError> {
         self.move_reads(&moves.reads()).await?;
+        self.amend(&moves.amendments()).await?;
         let mut moving = Running::at_most(ROOMS_AT_ONCE);
         for steps in moves.rooms() {
             moving.begin(self.move_room(steps).boxed()).await?;
@@ -109,6 +114,16 @@ impl Shelf {
             moving.begin(moved.boxed()).await?;
         }
         moving.finish().await.map(drop)
+    }
+
+    async fn amend(&self, amendments: &[(RoomKey, Amendment)]) -> Result<(), StoreError> {
+        let turn = (&self.movers, AMENDS_AT_ONCE as u32);
+        let mut amending = Running::at_most(AMEND_CALLS_AT_ONCE);
+        for amendments in amendments.chunks(AMENDS_PER_CALL_MAX) {
+            let amended = insist(Operation::Amend, turn, || self.store.amend(amendments));
+            amending.begin(amended.boxed()).await?;
+        }
+        amending.finish().await.map(drop)
     }
 
     /// Moves one room, step by step.

@@ -8,6 +8,7 @@
 //! persister) tries again on [`StoreError::Unavailable`] for as long as it takes.
 
 mod accounts;
+mod amendments;
 mod bulletin;
 mod error;
 mod events;
@@ -35,6 +36,7 @@ use aws_sdk_dynamodb::{
 
 pub use self::{
     accounts::{LoginRow, SignUp},
+    amendments::AMENDS_AT_ONCE,
     bulletin::{BULLETIN_MS, Bulletin},
     error::StoreError,
     events::{

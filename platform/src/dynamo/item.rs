@@ -16,6 +16,7 @@ pub(super) mod name {
     pub(in super::super) const ACCOUNT: &str = "account";
     pub(in super::super) const AT: &str = "at";
     pub(in super::super) const AVATAR: &str = "avatar";
+    pub(in super::super) const BY_SEQ: &str = "by_seq";
     pub(in super::super) const CHANGED: &str = "changed_seq";
     pub(in super::super) const COUNT: &str = "count";
     pub(in super::super) const CREATED_AT: &str = "created_at";
@@ -23,6 +24,9 @@ pub(super) mod name {
     pub(in super::super) const DELETED: &str = "deleted";
     pub(in super::super) const ENTRIES: &str = "entries";
     pub(in super::super) const ENDS_AT: &str = "ends_at";
+    pub(in super::super) const DELETED_AT: &str = "deleted_at";
+    pub(in super::super) const DELETED_BY: &str = "deleted_by";
+    pub(in super::super) const DELETED_SEQ: &str = "deleted_seq";
     pub(in super::super) const EPOCH: &str = "epoch";
     pub(in super::super) const EXPIRES_AT: &str = "expires_at";
     pub(in super::super) const GENERATION: &str = "generation";
@@ -39,11 +43,13 @@ pub(super) mod name {
     pub(in super::super) const MUTED: &str = "muted";
     pub(in super::super) const NAME: &str = "name";
     pub(in super::super) const OFFSET: &str = "offset";
+    pub(in super::super) const ON: &str = "on";
     pub(in super::super) const OWNERS: &str = "owners";
     pub(in super::super) const PARTITION: &str = "partition";
     pub(in super::super) const PARTITION_COUNT: &str = "partition_count";
     pub(in super::super) const PASSWORD: &str = "password";
     pub(in super::super) const PUBLIC: &str = "public";
+    pub(in super::super) const REACTION: &str = "reaction";
     pub(in super::super) const READ_COUNT: &str = "read_count";
     pub(in super::super) const READ_ONLY: &str = "read_only";
     pub(in super::super) const READ_SEQ: &str = "read_seq";
@@ -58,6 +64,7 @@ pub(super) mod name {
     pub(in super::super) const SLOW_MODE_S: &str = "slow_mode_s";
     pub(in super::super) const STATE: &str = "state";
     pub(in super::super) const STORED: &str = "stored";
+    pub(in super::super) const TARGET: &str = "target";
     pub(in super::super) const TRACEPARENT: &str = "traceparent";
     pub(in super::super) const TYPE: &str = "type";
     pub(in super::super) const USER: &str = "user";
@@ -206,20 +213,24 @@ pub(super) struct ChangeParts {
 // === impl Change ===
 
 impl Change {
-    fn name(&mut self, attribute: &str) {
+    /// What stands for the attribute in expressions.
+    fn name(&mut self, attribute: &str) -> String {
+        let placeholder = placeholder(attribute);
         self.names
-            .insert(format!("#{attribute}"), attribute.to_owned());
+            .insert(format!("#{placeholder}"), attribute.to_owned());
+        placeholder
     }
 
-    fn value(&mut self, attribute: &str, value: AttributeValue) {
-        self.name(attribute);
-        self.values.insert(format!(":{attribute}"), value);
+    fn value(&mut self, attribute: &str, value: AttributeValue) -> String {
+        let placeholder = self.name(attribute);
+        self.values.insert(format!(":{placeholder}"), value);
+        placeholder
     }
 
     /// Gives an attribute a value.
     pub(super) fn set(mut self, attribute: &str, value: AttributeValue) -> Self {
-        self.value(attribute, value);
-        self.sets.push(format!("#{attribute} = :{attribute}"));
+        let placeholder = self.value(attribute, value);
+        self.sets.push(format!("#{placeholder} = :{placeholder}"));
         self
     }
 
@@ -235,15 +246,16 @@ impl Change {
 
     /// Takes an attribute away.
     pub(super) fn remove(mut self, attribute: &str) -> Self {
-        self.name(attribute);
-        self.removes.push(format!("#{attribute}"));
+        let placeholder = self.name(attribute);
+        self.removes.push(format!("#{placeholder}"));
         self
     }
 
     /// Only if the row has no such attribute or a smaller one than is set.
     pub(super) fn if_forward(mut self, attribute: &str) -> Self {
+        let placeholder = placeholder(attribute);
         self.condition = Some(format!(
-            "attribute_not_exists(#{attribute}) OR #{attribute} < :{attribute}"
+            "attribute_not_exists(#{placeholder}) OR #{placeholder} < :{placeholder}"
         ));
         self
     }
@@ -260,15 +272,15 @@ impl Change {
 
     /// Only if there is no row with this attribute yet.
     pub(super) fn if_absent(mut self, attribute: &str) -> Self {
-        self.name(attribute);
-        self.condition = Some(format!("attribute_not_exists(#{attribute})"));
+        let placeholder = self.name(attribute);
+        self.condition = Some(format!("attribute_not_exists(#{placeholder})"));
         self
     }
 
     /// Only if the row has this attribute.
     pub(super) fn if_exists(mut self, attribute: &str) -> Self {
-        self.name(attribute);
-        self.condition = Some(format!("attribute_exists(#{attribute})"));
+        let placeholder = self.name(attribute);
+        self.condition = Some(format!("attribute_exists(#{placeholder})"));
         self
     }
 
@@ -294,4 +306,19 @@ impl Change {
             values: self.values,
         }
     }
+}
+
+/// An attribute's name as far as expressions take it: letters, digits and `_`. The attributes of one update must not
+/// differ in other characters alone.
+fn placeholder(attribute: &str) -> String {
+    attribute
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }

@@ -21,6 +21,8 @@ pub(super) const ROOMS_OF: &str = "rooms_of";
 pub(super) const PARTITIONS: &str = "partitions";
 pub(super) const USERS: &str = "users";
 pub(super) const SESSIONS: &str = "sessions";
+pub(super) const PATCHES: &str = "patches";
+pub(super) const REACTIONS: &str = "reactions";
 
 /// Index of `rooms`: the rooms of a partition with their heads.
 pub(super) const BY_PARTITION: &str = "by_partition";
@@ -102,9 +104,9 @@ fn all() -> Vec<Table> {
             }],
             ..table(USERS, name::USER, None)
         },
-        table("patches", name::ROOM, Some(("target", N))),
+        table(PATCHES, name::ROOM, Some((name::TARGET, N))),
         // `<target>/<emoji>/<user>`, the target with leading zeros.
-        table("reactions", name::ROOM, Some(("reaction", S))),
+        table(REACTIONS, name::ROOM, Some((name::REACTION, S))),
         // `<room>/<seq>`, the seq with leading zeros.
         table("mentions", name::USER, Some(("mention", S))),
         Table {

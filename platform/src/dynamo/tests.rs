@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use proptest::prelude::*;
 use roomlog_core::{
+    amendment::{Amendment, Change as Amends},
     event::{Kind, Role, RoomKind},
     ids::{Count, RoomKey, Seq, UserId},
     room_log::{Head, Position},
@@ -12,6 +13,7 @@ use roomlog_core::{
 };
 
 use super::{
+    amendments::{patch_from, reaction_from, written},
     events::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, ShardPage, batches, merge},
     item::{Fields, Item, name, text},
     rows::{membership_attributes, meta_attributes, named},
@@ -218,4 +220,41 @@ fn an_event_under_two_keys_is_read_once() {
     let merged = merge(vec![page(), page()], Direction::Ascending, 10);
     let seqs: Vec<_> = merged.rows.iter().map(|row| row.event.seq.0).collect();
     assert_eq!((seqs, merged.complete), (vec![1, 2], true));
+}
+
+/// A row as the update leaves it, and the change's condition.
+fn amended_row(by: &str, change: Amends) -> (Item, Amendment, Option<String>) {
+    let amendment = Amendment {
+        target: Seq(7),
+        by: UserId::parse(by).expect("alphabet"),
+        seq: Seq(9),
+        at_ms: 1_763_700_000_000,
+        change,
+    };
+    let key = RoomKey::parse("lobby").expect("alphabet");
+    let (_, mut row, change) = written(&key, &amendment);
+    let parts = change.parts();
+    for (placeholder, attribute) in parts.names {
+        let value = parts.values[&placeholder.replace('#', ":")].clone();
+        row.insert(attribute, value);
+    }
+    (row, amendment, parts.condition)
+}
+
+#[test]
+fn changes_of_a_message_come_back_as_they_were_written() {
+    let (mut row, edit, condition) = amended_row("a-b_c", Amends::Edited("new".into()));
+    let forward = "attribute_not_exists(#by_seq_a_b_c) OR #by_seq_a_b_c < :by_seq_a_b_c";
+    assert_eq!(condition.as_deref(), Some(forward));
+    let (deleted, deletion, _) = amended_row("bob", Amends::Deleted);
+    row.extend(deleted);
+    let mut read = Vec::new();
+    assert_eq!(patch_from(row, &mut read), Ok(()));
+    assert_eq!(read, [edit, deletion]);
+
+    for emoji in ["+1", "a/b", ""] {
+        let emoji = emoji.to_owned();
+        let (row, reaction, _) = amended_row("bob", Amends::Reacted { emoji, on: true });
+        assert_eq!(reaction_from(row), Ok(reaction));
+    }
 }
