@@ -3,6 +3,7 @@
 mod following;
 mod listening;
 mod requests;
+mod sending;
 mod subscription;
 mod wire;
 
@@ -31,6 +32,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use self::{
     listening::Listening,
+    sending::Checked,
     subscription::{Batch, Begin, Subscription},
     wire::{Input, Wire},
 };
@@ -41,7 +43,6 @@ use crate::{
     hub::{Caller, ConnectionId, text},
     metrics,
     outbox::{Delivery, Outbox, Taken},
-    publish::Record,
     users::{Seat, User},
 };
 
@@ -85,10 +86,10 @@ pub(crate) struct Connection {
     /// Whether the client says goodbye.
     ending: Ending,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
-    /// What waits for a COMMIT's checks, so that nothing overtakes it.
+    /// What waits for the checks of a SEND or COMMIT, so that nothing overtakes it.
     deferred: VecDeque<Action>,
     /// Whether such checks are running.
-    is_committing: bool,
+    is_checking: bool,
     /// Rooms with a send whose fate is unknown, and the ids that must be sent again first.
     resends: Resends,
     closing: Option<(u16, &'static str)>,
@@ -125,10 +126,19 @@ enum Outcome {
         sent_ms: u64,
         outcome: Result<(), Refusal>,
     },
-    CommitChecked {
-        request: RequestId,
-        records: Result<Vec<(RequestId, Record)>, Refusal>,
+    Checked {
+        ask: Ask,
+        checked: Result<Vec<Checked>, Refusal>,
     },
+}
+
+/// What asked for checks.
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    /// One SEND.
+    Send(RequestId),
+    /// A transaction, which has a request of its own.
+    Commit(RequestId),
 }
 
 /// What wakes a connection.
@@ -164,7 +174,7 @@ impl Connection {
             ending: Ending::Lost,
             doing: FuturesUnordered::new(),
             deferred: VecDeque::new(),
-            is_committing: false,
+            is_checking: false,
             resends: Resends::default(),
             closing: None,
             lagging: HashSet::new(),

@@ -1,7 +1,10 @@
 //! The public listener: REST below `/api/v1`, the WebSocket upgrade, health and the first page.
 
 mod accounts;
+mod amendments;
 mod direct;
+mod entity_tag;
+mod history;
 mod listener;
 mod members;
 mod messages;
@@ -20,7 +23,7 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::{any, get, post, put},
+    routing::{any, get, patch, post, put},
 };
 use roomlog_core::code::Code;
 use roomlog_platform::shutdown::Shutdown;
@@ -67,7 +70,15 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/dm/{user}", post(direct::open))
         .route(
             "/rooms/{id}/messages",
-            get(messages::page).post(messages::post),
+            get(history::page).post(messages::post),
+        )
+        .route(
+            "/rooms/{id}/messages/{seq}",
+            patch(amendments::edit).delete(amendments::delete),
+        )
+        .route(
+            "/rooms/{id}/messages/{seq}/reactions/{emoji}",
+            put(amendments::react).delete(amendments::unreact),
         )
         .route("/rooms/{id}/read", post(messages::read))
         .route("/rooms/{id}/presence", get(presence::room))
@@ -112,8 +123,10 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
             header::HeaderName::from_static("idempotency-key"),
         ])
+        .expose_headers([header::ETAG])
         .max_age(CORS_AGE)
 }
 

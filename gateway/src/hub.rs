@@ -4,9 +4,11 @@
 //! Rooms are spread over a few shards, each a task that owns its rooms and never waits for a client or a store.
 
 mod access;
+mod amended;
 mod audience;
 mod backfill;
 mod opening;
+mod recent;
 mod room;
 mod serving;
 mod shard;
@@ -33,8 +35,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::{
     access::{Caller, Purpose},
+    amended::{Scope, Targets, amend, find_recent},
     audience::{ConnectionId, Subscriber},
-    backfill::{PAGE_EVENTS_MAX, Source, page_of_shown, page_to_show, stored_ms},
+    backfill::{
+        PAGE_EVENTS_MAX, Source, page_of_shown, page_to_show, seq_of_message, stored_ms,
+    },
     opening::fresh_head,
     room::{Echo, Pulled},
     serving::unsent,

@@ -5,6 +5,7 @@
 //! events in order without hole or repeat, and hand them to the outboxes of connections.
 
 mod accounts;
+mod amending;
 mod auth;
 mod bulletin;
 mod clock;

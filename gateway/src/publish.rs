@@ -6,6 +6,7 @@ use roomlog_core::{
     event::{Body, Event, Sender},
     ids::{MessageId, RoomId, RoomKey, UserId},
     limits::Limits,
+    session::Verb,
 };
 use roomlog_platform::{
     kafka::{Appended, Delivery, ProduceError},
@@ -31,9 +32,10 @@ pub(crate) struct Acknowledgement {
     _publishing: Publishing,
 }
 
-/// A message as a client sent it, by whatever way.
+/// An event as a client sent it, by whatever way.
 pub(crate) struct Draft<'a> {
     pub(crate) room: &'a RoomId,
+    pub(crate) verb: Verb,
     /// The id beside the body: a header's.
     pub(crate) id: Option<MessageId>,
     pub(crate) content_type: Option<&'a str>,
@@ -77,10 +79,13 @@ impl Acknowledgement {
 // === impl Draft ===
 
 impl Draft<'_> {
-    /// The message event, if the body is one and the ids agree.
+    /// The event, if the body is one and the ids agree.
+    ///
+    /// # Errors
+    /// `bad-destination` for what is no event.
     pub(crate) fn event(self, sender: Sender, limits: &Limits) -> Result<Event, Refusal> {
-        let written = json::parse_message(self.content_type, self.body, limits)?;
-        let id = match (self.id, written.id) {
+        let (written_id, body) = self.body(limits)?;
+        let id = match (self.id, written_id) {
             (Some(header), Some(body)) if header != body => {
                 return Err(Refusal::new(
                     Code::IdMismatch,
@@ -93,9 +98,28 @@ impl Draft<'_> {
             key: self.room.into(),
             id: id.unwrap_or_else(fresh_id),
             sender,
-            body: Body::Message(written.message),
+            body,
             headers: self.headers,
         })
+    }
+
+    fn body(&self, limits: &Limits) -> Result<(Option<MessageId>, Body), Refusal> {
+        let body = match self.verb {
+            Verb::Post => {
+                let written = json::parse_message(self.content_type, self.body, limits)?;
+                return Ok((written.id, Body::Message(written.message)));
+            }
+            Verb::Edit => json::parse_edit(self.body, limits)?,
+            Verb::Delete => json::parse_delete(self.body)?,
+            Verb::React => json::parse_reaction(self.body)?,
+            Verb::Read | Verb::Typing | Verb::Focus | Verb::Unfocus => {
+                return Err(Refusal::new(
+                    Code::BadDestination,
+                    "this server does not serve this destination",
+                ));
+            }
+        };
+        Ok((json::parse_id(self.body)?, body))
     }
 }
 
@@ -114,6 +138,7 @@ mod tests {
         let clients = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let draft = Draft {
             room: &RoomId::parse("r").unwrap(),
+            verb: Verb::Post,
             id: None,
             content_type: None,
             headers: Vec::new(),

@@ -1,20 +1,23 @@
 //! `roomlog replay`: the log itself as JSON lines, numbered as the services number it.
 //!
-//! It reads with a consumer of its own, outside every group, and writes nothing.
+//! It reads with a consumer of its own, outside every group, and writes nothing. Content that was deleted later is not
+//! shown, so each partition is read twice: once for its deletions.
 
-use std::{io::Write as _, ops::Range};
+use std::{collections::HashMap, io::Write as _, ops::Range};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use roomlog_core::{
-    event::Numbered,
-    ids::RoomId,
+    amendment::{Amendment, Amendments},
+    event::{Kind, Numbered},
+    ids::{RoomId, RoomKey},
     partition::partition_of,
     room_log::{Outcome, RoomLog, Spec},
 };
 use roomlog_platform::{
     config::Config,
     kafka::{EVENTS_TOPIC, KafkaConfig, LogRecord, Reader, topics},
+    stored_event::StoredEvent,
 };
 use roomlog_schemas::json;
 use serde_json::Value;
@@ -45,6 +48,9 @@ pub(crate) struct Options {
     /// Only events appended before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     to: Option<jiff::Timestamp>,
+    /// Show what was deleted, too.
+    #[arg(long)]
+    raw: bool,
 }
 
 /// What to print of what is read.
@@ -83,6 +89,9 @@ pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()>
         times_ms: options.from.map_or(i64::MIN, |time| time.as_millisecond())
             ..options.to.map_or(i64::MAX, |time| time.as_millisecond()),
     };
+    if options.raw {
+        eprintln!("--raw: content that its authors or moderators deleted is shown");
+    }
     let reader = Reader::new(&kafka, EVENTS_TOPIC, "roomlog-replay")?;
     for partition in partitions {
         let spec = Spec {
@@ -90,68 +99,120 @@ pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()>
             partition_count,
             window_offsets: config.topics.window_offsets.into(),
         };
-        replay(&reader, spec, &selection).await?;
+        replay(&reader, spec, &selection, options.raw).await?;
     }
     Ok(())
 }
 
+/// What is known of deleted content of one partition.
+#[derive(Default)]
+struct Deleted {
+    rooms: HashMap<RoomKey, Amendments>,
+    /// Where retention has taken the numbers, it can't be told which message a deletion is about: everything said in
+    /// the room before its last one, at this offset, is held back.
+    unnumbered: HashMap<RoomKey, i64>,
+}
+
 /// One partition from its beginning, as numbers follow from all that came before, up to its end as of now.
-async fn replay(reader: &Reader, spec: Spec, selection: &Selection) -> anyhow::Result<()> {
+async fn replay(
+    reader: &Reader,
+    spec: Spec,
+    selection: &Selection,
+    raw: bool,
+) -> anyhow::Result<()> {
     let bounds = reader.watermarks(spec.partition).await?;
-    let mut numbers = (bounds.low == 0).then(|| RoomLog::empty(spec, GENERATION));
-    if numbers.is_none() && bounds.high > bounds.low {
+    let bounds = bounds.low..bounds.high;
+    if bounds.start > 0 && !bounds.is_empty() {
         eprintln!(
             "partition {}: retention has removed the first {} records, so events are shown without numbers",
-            spec.partition, bounds.low
+            spec.partition, bounds.start
         );
     }
-    let mut stream = reader.open(spec.partition, bounds.low);
-    let mut next = bounds.low;
+    let mut deleted = Deleted::default();
+    if !raw {
+        read(reader, spec, bounds.clone(), |record, place| {
+            deleted.note(record, place);
+            Ok(())
+        })
+        .await?;
+    }
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    while next < bounds.high.min(selection.offsets.end) {
+    let wanted = bounds.start..bounds.end.min(selection.offsets.end);
+    read(reader, spec, wanted, |record, place| {
+        if selection.holds(record)
+            && let Some(line) = line(record, place, &deleted)?
+        {
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(out.flush()?)
+}
+
+/// Visits every event of some offsets, with its place where the log begins with the first of them.
+async fn read(
+    reader: &Reader,
+    spec: Spec,
+    offsets: Range<i64>,
+    mut visit: impl FnMut(&LogRecord, Option<Outcome>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut numbers = (offsets.start == 0).then(|| RoomLog::empty(spec, GENERATION));
+    let mut stream = reader.open(spec.partition, offsets.start);
+    let mut next = offsets.start;
+    while next < offsets.end {
         let batch = stream.next_batch(BATCH_RECORDS_MAX).await?;
         next = batch.next_offset;
         let ours = batch
             .records
             .iter()
-            .filter(|record| record.offset < bounds.high);
+            .filter(|record| record.offset < offsets.end);
         for record in ours {
             let place = numbers
                 .as_mut()
                 .map(|numbers| numbers.apply(&record.as_ref(GENERATION)));
-            let unplaced = matches!(place, Some(Outcome::Duplicate { .. } | Outcome::Foreign(_)));
-            if unplaced || !selection.holds(record) {
-                continue;
-            }
-            if let Some(line) = line(record, place)? {
-                writeln!(out, "{line}")?;
+            if !matches!(place, Some(Outcome::Duplicate { .. } | Outcome::Foreign(_))) {
+                visit(record, place)?;
             }
         }
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
-/// An event as clients see it, with its partition and offset, and without numbers where there are none. `None` for a
-/// record whose key names neither a room nor an inbox.
-fn line(record: &LogRecord, place: Option<Outcome>) -> anyhow::Result<Option<Value>> {
+/// The record as an event with the numbers it has; `None` where its key names neither a room nor an inbox.
+fn stored(record: &LogRecord, place: Option<Outcome>) -> Option<StoredEvent> {
     let (seq, count) = match place {
         Some(Outcome::Accepted { seq, count }) => (seq, count),
         _ => Default::default(),
     };
-    let Some(stored) = record.stored(seq, count) else {
+    record.stored(seq, count)
+}
+
+/// An event as clients see it, with its partition and offset, and without numbers where there are none. `None` for a
+/// record whose key names neither a room nor an inbox.
+fn line(
+    record: &LogRecord,
+    place: Option<Outcome>,
+    deleted: &Deleted,
+) -> anyhow::Result<Option<Value>> {
+    let Some(stored) = stored(record, place) else {
         return Ok(None);
     };
-    let at_ms = stored.at_ms;
+    let (seq, count, at_ms) = (stored.seq, stored.count, stored.at_ms);
     let body = match stored.event() {
-        Ok(event) => json::event_body(
-            &Numbered {
+        Ok(event) => {
+            let numbered = Numbered {
                 seq,
                 count,
                 at_ms,
                 event,
-            },
-            false,
-        ),
+            };
+            if deleted.hides(&numbered, record.offset) {
+                json::deleted_body(&numbered)
+            } else {
+                json::event_body(&numbered, false)
+            }
+        }
         Err(_) => json::unreadable_body(json::Place {
             key: &stored.key,
             seq,
@@ -180,6 +241,36 @@ fn offsets(text: &str) -> Result<Range<i64>, String> {
         .ok_or_else(|| {
             "expected FROM..TO, two offsets, the first one smaller, like 1000..2000".to_owned()
         })
+}
+
+// === impl Deleted ===
+
+impl Deleted {
+    fn note(&mut self, record: &LogRecord, place: Option<Outcome>) {
+        let Some(stored) = stored(record, place).filter(|stored| stored.kind == Kind::Delete)
+        else {
+            return;
+        };
+        let Ok(event) = stored.event() else {
+            return;
+        };
+        match place {
+            None => drop(self.unnumbered.insert(stored.key, record.offset)),
+            Some(_) => {
+                let deletion = Amendment::of(&event, stored.seq, stored.at_ms);
+                self.rooms.entry(stored.key).or_default().extend(deletion);
+            }
+        }
+    }
+
+    fn hides(&self, numbered: &Numbered, offset: i64) -> bool {
+        let (event, kind) = (&numbered.event, numbered.event.body.kind());
+        let last = self.unnumbered.get(&event.key);
+        let held_back =
+            (kind.is_amendable() || kind == Kind::Edit) && last.is_some_and(|last| offset < *last);
+        let known = self.rooms.get(&event.key);
+        held_back || known.is_some_and(|known| known.hides(event, numbered.seq))
+    }
 }
 
 // === impl Selection ===

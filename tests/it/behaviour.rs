@@ -4,6 +4,7 @@ mod accounts;
 mod connect;
 mod limits;
 mod members;
+mod messages;
 mod presence;
 mod refusal;
 mod rest;

@@ -6,12 +6,9 @@ use axum::extract::ws::close_code;
 use futures_util::FutureExt as _;
 use roomlog_core::{
     code::{Code, Refusal},
-    event::Event,
-    ids::{MessageId, RoomKey},
+    ids::RoomKey,
     presence::Ending,
-    session::{
-        Action, ContentType, Credential, Done, Publish, RequestId, SubIndex, Subscribe, Topic, Verb,
-    },
+    session::{Action, Credential, Done, Publish, RequestId, SubIndex, Subscribe, Topic, Verb},
 };
 use roomlog_schemas::json;
 
@@ -23,8 +20,7 @@ use crate::{
     auth::{AuthError, Identity, Verifier},
     clock,
     gateway::Gateway,
-    hub::{Caller, Purpose},
-    publish::{Draft, Record},
+    hub::Caller,
     users::{Socket, User},
 };
 use roomlog_core::ids::Seq;
@@ -36,8 +32,8 @@ impl Connection {
         }
     }
 
-    fn carry_out(&mut self, action: Action) {
-        if self.is_committing && matches!(action, Action::Publish(_) | Action::Commit { .. }) {
+    pub(super) fn carry_out(&mut self, action: Action) {
+        if self.is_checking && matches!(action, Action::Publish(_) | Action::Commit { .. }) {
             // Bounded by the session's open requests.
             return self.deferred.push_back(action);
         }
@@ -102,9 +98,7 @@ impl Connection {
                 }
                 self.complete(request, outcome.map(|()| Done::Plain), now_ms);
             }
-            Outcome::CommitChecked { request, records } => {
-                self.commit_checked(request, records, now_ms)
-            }
+            Outcome::Checked { ask, checked } => self.checked(ask, checked, now_ms),
         }
     }
 
@@ -204,151 +198,15 @@ impl Connection {
 
     fn publish(&mut self, publish: Publish) {
         let request = publish.request;
-        let outcome = match publish.verb {
-            Verb::Post => self.prepare(publish).and_then(|(event, record)| {
-                self.pace([&event])?;
-                Ok(record)
-            }),
-            Verb::Read => {
-                return match json::parse_read(&publish.body) {
-                    Ok(seq) => self.mark_read(request, (&publish.room).into(), seq),
-                    Err(refusal) => self.finish(request, Err(refusal)),
-                };
-            }
+        match publish.verb {
+            Verb::Post | Verb::Edit | Verb::Delete | Verb::React => self.send_event(publish),
+            Verb::Read => match json::parse_read(&publish.body) {
+                Ok(seq) => self.mark_read(request, (&publish.room).into(), seq),
+                Err(refusal) => self.finish(request, Err(refusal)),
+            },
             Verb::Typing | Verb::Focus | Verb::Unfocus => {
-                return self.signal(publish, clock::monotonic_ms());
+                self.signal(publish, clock::monotonic_ms());
             }
-            _ => Err(Refusal::new(
-                Code::BadDestination,
-                "this server does not serve this destination",
-            )),
-        };
-        match outcome {
-            Ok(record) => self.produce(request, record),
-            Err(refusal) => self.finish(request, Err(refusal)),
-        }
-    }
-
-    /// The event a SEND stands for, if it may be produced now.
-    fn prepare(&self, publish: Publish) -> Result<(Event, Record), Refusal> {
-        if publish.verb != Verb::Post {
-            return Err(Refusal::new(
-                Code::BadRequest,
-                "a transaction holds messages only",
-            ));
-        }
-        let member = self.member.as_ref().ok_or_else(not_signed_in)?;
-        let draft = Draft {
-            room: &publish.room,
-            id: publish.id,
-            content_type: Some(match publish.content_type {
-                ContentType::Text => "text/plain",
-                ContentType::Json => "application/json",
-            }),
-            headers: publish.headers,
-            body: &publish.body,
-        };
-        let event = draft.event(member.user.sender(), &self.gateway.limits)?;
-        if !self.resends.allow(&event.key, &event.id) {
-            return Err(Refusal::retry_after(
-                Code::LogUnavailable,
-                "an earlier message to this room was not acknowledged, send that one again first",
-                1_000,
-            ));
-        }
-        let traceparent = event.headers.iter().find(|(name, _)| name == "traceparent");
-        let traceparent = traceparent.map(|(_, value)| value.as_str());
-        let record = Record::of(&event, &self.gateway.origin, traceparent);
-        Ok((event, record))
-    }
-
-    fn pace<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Result<(), Refusal> {
-        let member = self.member.as_ref().ok_or_else(not_signed_in)?;
-        member
-            .user
-            .pace(events.into_iter().map(|event| event.id.as_str()))
-    }
-
-    /// Submits a record; the order of these calls is the order in the log, room by room.
-    fn produce(&mut self, request: RequestId, record: Record) {
-        let Some(member) = &self.member else {
-            return;
-        };
-        let (key, id, sent_ms) = (record.key.clone(), record.id.clone(), clock::monotonic_ms());
-        let gateway = Arc::clone(&self.gateway);
-        let submitted = gateway
-            .hub
-            .produce(&member.caller, Purpose::POST, record, None);
-        self.doing.push(
-            async move {
-                let outcome = match submitted.await {
-                    Ok(acknowledgement) => gateway
-                        .acknowledged(&id, acknowledgement.arrives().await)
-                        .map(drop),
-                    Err(refusal) => Err(refusal),
-                };
-                Outcome::Produced {
-                    request,
-                    key,
-                    id,
-                    sent_ms,
-                    outcome,
-                }
-            }
-            .boxed(),
-        );
-    }
-
-    /// Checks all of a transaction before any of it is produced.
-    fn commit(&mut self, request: RequestId, publishes: Vec<Publish>) {
-        let prepared: Result<Vec<_>, Refusal> = publishes
-            .into_iter()
-            .map(|publish| {
-                let request = publish.request;
-                self.prepare(publish)
-                    .map(|(event, record)| (request, event, record))
-            })
-            .collect();
-        let prepared = prepared.and_then(|prepared| {
-            self.pace(prepared.iter().map(|(_, event, _)| event))?;
-            Ok(prepared)
-        });
-        let (prepared, caller) = match (prepared, &self.member) {
-            (Ok(prepared), Some(member)) => (prepared, member.caller.clone()),
-            (Err(refusal), _) => return self.finish(request, Err(refusal)),
-            (_, None) => return self.finish(request, Err(not_signed_in())),
-        };
-        self.is_committing = true;
-        let gateway = Arc::clone(&self.gateway);
-        self.doing.push(
-            async move {
-                let records = check_all(&gateway, &caller, prepared).await;
-                Outcome::CommitChecked { request, records }
-            }
-            .boxed(),
-        );
-    }
-
-    fn commit_checked(
-        &mut self,
-        request: RequestId,
-        records: Result<Vec<(RequestId, Record)>, Refusal>,
-        now_ms: u64,
-    ) {
-        self.is_committing = false;
-        match records {
-            Ok(records) => {
-                for (step, record) in records {
-                    self.produce(step, record);
-                }
-                self.complete(request, Ok(Done::Plain), now_ms);
-            }
-            Err(refusal) => self.complete(request, Err(refusal), now_ms),
-        }
-        while !self.is_committing
-            && let Some(action) = self.deferred.pop_front()
-        {
-            self.carry_out(action);
         }
     }
 
@@ -426,28 +284,6 @@ async fn check(gateway: &Gateway, credential: &Credential) -> Result<Identity, A
         Credential::Passcode(token) => token.expose(),
     };
     gateway.identify(token).await
-}
-
-/// The records of a transaction, if every one of its rooms agrees.
-async fn check_all(
-    gateway: &Gateway,
-    caller: &Caller,
-    prepared: Vec<(RequestId, Event, Record)>,
-) -> Result<Vec<(RequestId, Record)>, Refusal> {
-    let mut rooms: Vec<(RoomKey, Vec<MessageId>)> = Vec::new();
-    for (_, event, _) in &prepared {
-        match rooms.iter_mut().find(|(key, _)| *key == event.key) {
-            Some((_, ids)) => ids.push(event.id.clone()),
-            None => rooms.push((event.key.clone(), vec![event.id.clone()])),
-        }
-    }
-    for (key, ids) in rooms {
-        gateway.hub.may_post(&key, caller, ids).await?;
-    }
-    Ok(prepared
-        .into_iter()
-        .map(|(request, _, record)| (request, record))
-        .collect())
 }
 
 pub(super) fn not_signed_in() -> Refusal {

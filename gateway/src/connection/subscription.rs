@@ -16,7 +16,7 @@ use crate::{
     gateway::Gateway,
     hub::{
         Caller, PAGE_EVENTS_MAX, Pulled, Purpose, Shown, Subscriber, fresh_head, page_of_shown,
-        page_to_show,
+        seq_of_message,
     },
 };
 
@@ -184,8 +184,7 @@ pub(super) async fn begin(
     }
 }
 
-/// The seq of the first of the last `messages` messages. Reads backwards: the message number n has at least seq n, and
-/// counts never fall, so only events that are no messages make it longer.
+/// The seq of the first of the last `messages` messages.
 async fn history_start(
     gateway: &Gateway,
     key: &RoomKey,
@@ -197,22 +196,12 @@ async fn history_start(
     if before == count.0 {
         return Ok(head.next());
     }
-    // The one sought lies in `low..=high`.
-    let (mut low, mut high) = (before + 1, head.0 - (count.0 - before - 1));
-    while low < high {
-        let middle = low.midpoint(high);
-        let there = page_to_show(&gateway.source, key, Seq(middle), Seq(middle))
-            .await
-            .and_then(|events| Some(events.first()?.stored.count.0))
-            .ok_or_else(store_unavailable)?;
-        if there > before {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
+    // Message n has at least seq n, and those after the one sought have room behind it.
+    let bounds = (Seq(before + 1), Seq(head.0 - (count.0 - before - 1)));
+    let first = seq_of_message(&gateway.source, key, Count(before + 1), bounds).await;
+    let first = first.ok_or_else(store_unavailable)?;
     let oldest = head.0.saturating_sub(gateway.limits.resume_events_max);
-    Ok(Seq(low.max(oldest + 1)))
+    Ok(first.max(Seq(oldest + 1)))
 }
 
 /// Gets the next events of a subscription, or makes it live.
@@ -235,9 +224,9 @@ pub(super) async fn pull(
             Ok(Pulled::Events(events)) => return Ok(Batch::Events(events)),
             Ok(Pulled::Live) => return Ok(Batch::Live),
             Ok(Pulled::Ended) => return Ok(Batch::Ended),
-            Ok(Pulled::Older(to)) => {
+            Ok(Pulled::Older { to, head }) => {
                 let to = to.min(Seq(next.0 + page_events - 1));
-                match page_of_shown(&gateway.source, key, next, to).await {
+                match page_of_shown(&gateway.source, key, next, (to, head)).await {
                     Some(events) => return Ok(Batch::Events(events)),
                     None => store_unavailable(),
                 }

@@ -1,6 +1,6 @@
 //! What handlers take out of a request: who sent it, its JSON body, its query.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -9,7 +9,7 @@ use axum::{
 };
 use roomlog_core::{
     code::Code,
-    ids::{RoomId, RoomKey, UserId},
+    ids::{RoomId, RoomKey, Seq, UserId},
 };
 use serde::de::DeserializeOwned;
 
@@ -49,6 +49,13 @@ pub(super) struct Member {
 
 /// The user in the path.
 pub(super) struct Other(pub(super) UserId);
+
+/// The room and the message in the path, and the reaction where there is one.
+pub(super) struct Message {
+    pub(super) room: RoomId,
+    pub(super) seq: Seq,
+    pub(super) emoji: String,
+}
 
 // === impl SignedIn ===
 
@@ -146,6 +153,26 @@ impl FromRequestParts<Arc<Gateway>> for Room {
             .await
             .map_err(|_| not_found())?;
         RoomId::parse(&id).map(Self).map_err(|_| not_found())
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for Message {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let found = Path::<HashMap<String, String>>::from_request_parts(parts, gateway).await;
+        let read = found.ok().and_then(|Path(mut path)| {
+            let seq = path.get("seq")?.parse().ok();
+            Some(Self {
+                room: RoomId::parse(path.get("id")?).ok()?,
+                seq: Seq(seq.filter(|seq| (1..=i64::MAX as u64).contains(seq))?),
+                emoji: path.remove("emoji").unwrap_or_default(),
+            })
+        });
+        read.ok_or_else(|| Problem::new(Code::NotFound, "there is no such room or message"))
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use roomlog_core::{
     event::Kind,
     gap::Hole,
-    ids::{RoomKey, Seq, UserId},
+    ids::{Count, RoomKey, Seq, UserId},
     room_state::Membership,
 };
 use roomlog_platform::{
@@ -21,7 +21,10 @@ use roomlog_platform::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::shown::{Decoded, Shown};
+use super::{
+    amended::hide_deleted,
+    shown::{Decoded, Shown},
+};
 use crate::{presence::Presence, trace::Traces};
 
 /// Events fetched at once: some 50 KiB of usual messages, and no more than 2 MiB of the largest.
@@ -86,6 +89,21 @@ async fn page_at_hand(
     from: Seq,
     to: Seq,
 ) -> Option<Vec<StoredEvent>> {
+    if let Some(events) = remembered_page(source, key, from, to).await {
+        return Some(events);
+    }
+    let found = stored_page(source, key, from, to).await?;
+    Some(found.into_iter().map(|found| found.event).collect())
+}
+
+/// The same from memory alone: a fanout's, then the cache.
+pub(super) async fn remembered_page(
+    source: &Source,
+    key: &RoomKey,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<StoredEvent>> {
+    let to = to.min(Seq(from.0 + PAGE_EVENTS_MAX - 1));
     match source.links.events(key, from..=to).await {
         Ok(events) if !events.is_empty() => return Some(events),
         Ok(_) => {}
@@ -96,8 +114,7 @@ async fn page_at_hand(
         Ok(_) => {}
         Err(error) => tracing::debug!(%error, "the cache could not be asked for events"),
     }
-    let found = stored_page(source, key, from, to).await?;
-    Some(found.into_iter().map(|found| found.event).collect())
+    None
 }
 
 /// The next events as they are shown again, with what the store knows of void ones.
@@ -129,14 +146,15 @@ pub(crate) async fn page_to_show(
     Some(decoded.collect())
 }
 
-/// The same, ready to be sent.
+/// The same, ready to be sent, without the content that was deleted up to `head`.
 pub(crate) async fn page_of_shown(
     source: &Source,
     key: &RoomKey,
     from: Seq,
-    to: Seq,
+    (to, head): (Seq, Seq),
 ) -> Option<Vec<Arc<Shown>>> {
-    let events = page_to_show(source, key, from, to).await?;
+    let mut events = page_to_show(source, key, from, to).await?;
+    hide_deleted(source, key, &mut events, head).await?;
     let shown = events
         .iter()
         .map(|decoded| Arc::new(decoded.shown(&source.epoch, decoded.is_void)));
@@ -152,6 +170,26 @@ pub(crate) async fn stored_ms(source: &Source, key: &RoomKey, seq: Seq) -> Optio
         .await
         .inspect_err(|error| tracing::warn!(%error, room = %key, "the store does not answer"))
         .ok()?
+}
+
+/// The seq of the message with this number, which lies within these bounds; `None` where that can't be read. Counts
+/// never fall, so halving finds it.
+pub(crate) async fn seq_of_message(
+    source: &Source,
+    key: &RoomKey,
+    number: Count,
+    (mut low, mut high): (Seq, Seq),
+) -> Option<Seq> {
+    while low < high {
+        let middle = Seq(low.0.midpoint(high.0));
+        let there = page(source, key, middle, middle).await?.first()?.count;
+        if there >= number {
+            high = middle;
+        } else {
+            low = middle.next();
+        }
+    }
+    Some(low)
 }
 
 /// The first events of a hole. Goes on until some are found or [`FILL_WAIT`] is over: a room never skips an event.

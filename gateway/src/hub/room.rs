@@ -3,7 +3,7 @@
 //! Events come from several senders, late, twice or not at all; they leave in one order without hole or repeat. What
 //! is missing, and which rows are needed to judge an event, is answered as a [`Need`]; the shard fetches it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 use roomlog_core::{
@@ -24,15 +24,12 @@ use tokio::sync::oneshot;
 use super::{
     Action, Ask,
     audience::{Audience, ConnectionId, Subscriber},
+    recent::Recent,
     shown::{Decoded, Shown},
     signals::Signals,
 };
 use crate::{metrics, trace::Traces};
 
-/// Events kept for those who come late or fall behind. The fanout's memory holds more.
-const RECENT_EVENTS_MAX: usize = 64;
-/// Bytes of those events; the oldest go first.
-const RECENT_BYTES_MAX: usize = 64 << 10;
 /// Events held while a hole before them is filled; beyond it the furthest are dropped and fetched later.
 const HELD_EVENTS_MAX: usize = 256;
 
@@ -61,8 +58,8 @@ pub(crate) enum Need {
 pub(crate) enum Pulled {
     /// The next events, from memory.
     Events(Vec<Arc<Shown>>),
-    /// They are no longer in memory: fetch up to and including this.
-    Older(Seq),
+    /// They are no longer in memory: fetch up to and including `to`, without what was deleted up to `head`.
+    Older { to: Seq, head: Seq },
     /// There are none: from now on they come through the outbox.
     Live,
     /// The user's membership ended, and everything up to that has been shown.
@@ -81,8 +78,7 @@ pub(crate) struct Room {
     /// The last event shown, and the count there.
     shown: Seq,
     count: Count,
-    recent: VecDeque<Arc<Shown>>,
-    recent_bytes: usize,
+    recent: Recent,
     audience: Audience,
     pub(super) signals: Signals,
     standing: Standing,
@@ -119,8 +115,7 @@ impl Room {
             blocked: None,
             shown: head.seq,
             count: head.count,
-            recent: VecDeque::new(),
-            recent_bytes: 0,
+            recent: Recent::default(),
             audience: Audience::default(),
             signals: Signals::default(),
             standing,
@@ -263,13 +258,17 @@ impl Room {
             self.audience.enlist(subscriber, next);
             return Pulled::Live;
         }
+        let older = |to| Pulled::Older {
+            to,
+            head: self.shown,
+        };
         match self.recent.front() {
             Some(first) if first.seq <= next => {
                 let wanted = |shown: &&Arc<Shown>| (next..=upto).contains(&shown.seq);
                 Pulled::Events(self.recent.iter().filter(wanted).cloned().collect())
             }
-            Some(first) => Pulled::Older(Seq(first.seq.0 - 1).min(upto)),
-            None => Pulled::Older(upto),
+            Some(first) => older(Seq(first.seq.0 - 1).min(upto)),
+            None => older(upto),
         }
     }
 
@@ -425,7 +424,7 @@ impl Room {
             .shown(&self.key, &shown.id, shown.seq, deliveries);
         self.answer_echoes(&shown);
         let shown_seq = shown.seq;
-        self.remember(shown);
+        self.recent.push(shown);
         if let (Some(event), false) = (&decoded.event, is_void) {
             self.part_with_who_left(event, shown_seq);
             if matches!(event.body, Body::Message(_)) {
@@ -447,17 +446,6 @@ impl Room {
                 count: shown.count,
                 is_void: shown.is_void,
             });
-        }
-    }
-
-    fn remember(&mut self, shown: Arc<Shown>) {
-        self.recent_bytes += shown.bytes();
-        self.recent.push_back(shown);
-        while self.recent.len() > RECENT_EVENTS_MAX || self.recent_bytes > RECENT_BYTES_MAX {
-            let Some(oldest) = self.recent.pop_front() else {
-                return;
-            };
-            self.recent_bytes -= oldest.bytes();
         }
     }
 

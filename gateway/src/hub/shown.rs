@@ -2,6 +2,7 @@
 
 use axum::extract::ws::Utf8Bytes;
 use roomlog_core::{
+    amendment::{Amendment, Amendments},
     event::{Body, Event, Kind, Numbered},
     ids::{Count, RoomKey, Seq},
     stomp::{Envelope, Mark, MessageFrame, Provenance},
@@ -20,8 +21,19 @@ pub(crate) struct Shown {
     pub(crate) id: String,
     /// Whether the room's state did not allow it.
     pub(crate) is_void: bool,
+    /// What it makes of an earlier message.
+    pub(crate) amends: Option<Amends>,
     frame: MessageFrame,
     body_bytes: usize,
+}
+
+/// What an event makes of a message, as far as what is shown again depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amends {
+    /// It shows text of this message.
+    Edits(Seq),
+    /// Nothing of this message is shown again.
+    Deletes(Seq),
 }
 
 /// A stored event with its value decoded.
@@ -32,6 +44,8 @@ pub(crate) struct Decoded {
     pub(crate) event: Option<Event>,
     /// Whether it is known to be void.
     pub(crate) is_void: bool,
+    /// Whether what it says was deleted, so that only its place is shown.
+    is_hidden: bool,
 }
 
 // === impl Decoded ===
@@ -58,22 +72,37 @@ impl Decoded {
             stored,
             event,
             is_void,
+            is_hidden: false,
         }
+    }
+
+    /// What it makes of an earlier message.
+    pub(crate) fn amendment(&self) -> Option<Amendment> {
+        Amendment::of(self.event.as_ref()?, self.stored.seq, self.stored.at_ms)
+    }
+
+    /// Shows nothing but its place from now on, if what it says was deleted.
+    pub(crate) fn hide_if_deleted(&mut self, amendments: &Amendments) {
+        let event = self.event.as_ref();
+        self.is_hidden |= event.is_some_and(|event| amendments.hides(event, self.stored.seq));
+    }
+
+    /// The event with its place; `None` where it can't be read.
+    pub(crate) fn numbered(&self) -> Option<Numbered> {
+        Some(Numbered {
+            seq: self.stored.seq,
+            count: self.stored.count,
+            at_ms: self.stored.at_ms,
+            event: self.event.clone()?,
+        })
     }
 
     /// The event's JSON.
     pub(crate) fn body(&self, is_void: bool) -> String {
         let stored = &self.stored;
-        let bytes = match &self.event {
-            Some(event) => {
-                let numbered = Numbered {
-                    seq: stored.seq,
-                    count: stored.count,
-                    at_ms: stored.at_ms,
-                    event: event.clone(),
-                };
-                json::event_body(&numbered, is_void)
-            }
+        let bytes = match self.numbered() {
+            Some(numbered) if self.is_hidden => json::deleted_body(&numbered),
+            Some(numbered) => json::event_body(&numbered, is_void),
             None => json::unreadable_body(json::Place {
                 key: &stored.key,
                 seq: stored.seq,
@@ -108,7 +137,8 @@ impl Decoded {
             ("type", kind.as_str()),
             ("timestamp", &timestamp),
         ];
-        let own = self.event.as_ref().map_or(&[][..], |event| &event.headers);
+        let shows = self.event.as_ref().filter(|_| !self.is_hidden);
+        let own = shows.map_or(&[][..], |event| &event.headers);
         let own = own
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
@@ -119,8 +149,17 @@ impl Decoded {
             sender: stored.sender.clone(),
             id: stored.id.clone(),
             is_void,
+            amends: self.amends(),
             frame: MessageFrame::new(Mark::Number(stored.seq.0), &server, own, &body),
             body_bytes: body.len(),
+        }
+    }
+
+    fn amends(&self) -> Option<Amends> {
+        match &self.event.as_ref()?.body {
+            Body::Edit { target, .. } => Some(Amends::Edits(*target)),
+            Body::Delete { .. } => Some(Amends::Deletes(self.amendment()?.target)),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@ mod tests;
 use std::borrow::Cow;
 
 use roomlog_core::{
+    amendment::{Amended, Reactions},
     event::{Attachment, Body, Kind, MemberChange, MemberEvent, Message, Numbered, RoomEvent},
     ids::{Count, RoomKey, Seq, UserId},
 };
@@ -35,24 +36,67 @@ pub struct Place<'a> {
     pub sender: &'a str,
 }
 
+/// A message or notice as it is now: what was added to it by later events and readers.
+#[derive(Clone, Copy, Debug)]
+pub struct Newest<'a> {
+    /// What later events made of it; `None` for nothing.
+    pub amended: Option<&'a Amended>,
+    /// Who looks: their own reactions are marked.
+    pub viewer: &'a UserId,
+    /// How many members have read it, where that is known.
+    pub read_count: Option<u64>,
+}
+
 /// The body of an event, on one line. `void` marks a change the room's state did not allow.
 pub fn event_body(numbered: &Numbered, void: bool) -> Vec<u8> {
-    let event = &numbered.event;
+    line(&Line::of(numbered, &numbered.event.body, void))
+}
+
+/// The body of an event whose content was deleted: its place, its sender and `deleted`.
+pub fn deleted_body(numbered: &Numbered) -> Vec<u8> {
     line(&Line {
-        place: Place {
-            key: &event.key,
-            seq: numbered.seq,
-            count: numbered.count,
-            at_ms: numbered.at_ms,
-            id: event.id.as_str(),
-            sender: event.sender.id.as_str(),
-        },
-        name: &event.sender.name,
-        avatar: event.sender.avatar.as_deref(),
-        body: &event.body,
-        headers: &event.headers,
-        void,
+        is_deleted: true,
+        headers: &[],
+        ..Line::of(numbered, &numbered.event.body, false)
     })
+}
+
+/// The body of a message or notice as it is now.
+pub fn newest_body(numbered: &Numbered, newest: &Newest<'_>) -> Vec<u8> {
+    let amended = newest.amended;
+    let edit = amended.and_then(|amended| amended.edit(&numbered.event.sender.id));
+    let edited = edit.map(|edit| with_text(&numbered.event.body, &edit.text));
+    let mut shown = Line::of(
+        numbered,
+        edited.as_ref().unwrap_or(&numbered.event.body),
+        false,
+    );
+    shown.extras = Some(Extras {
+        edited: edit.map(|edit| (edit.seq, edit.at_ms)),
+        reactions: amended.map_or(Vec::new(), |amended| amended.reactions(newest.viewer)),
+        read_count: newest.read_count,
+    });
+    if amended.is_some_and(|amended| amended.deletion().is_some()) {
+        shown.is_deleted = true;
+        shown.headers = &[];
+    }
+    line(&shown)
+}
+
+/// The same content with another text.
+fn with_text(body: &Body, text: &str) -> Body {
+    let text = text.to_owned();
+    match body {
+        Body::Message(message) => Body::Message(Message {
+            text,
+            ..message.clone()
+        }),
+        Body::Notice { pinned, .. } => Body::Notice {
+            text,
+            pinned: *pinned,
+        },
+        other => other.clone(),
+    }
 }
 
 /// The body of a record that could not be decoded, of type `unreadable`.
@@ -64,6 +108,8 @@ pub fn unreadable_body(place: Place<'_>) -> Vec<u8> {
         body: &Body::Unreadable,
         headers: &[],
         void: false,
+        is_deleted: false,
+        extras: None,
     })
 }
 
@@ -82,6 +128,24 @@ struct Line<'a> {
     body: &'a Body,
     headers: &'a [(String, String)],
     void: bool,
+    /// Its content is not shown.
+    is_deleted: bool,
+    extras: Option<Extras<'a>>,
+}
+
+/// What a message has beyond its own event.
+struct Extras<'a> {
+    /// The seq and time of its last edit.
+    edited: Option<(Seq, i64)>,
+    reactions: Vec<Reactions<'a>>,
+    read_count: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ReactionJson<'a> {
+    emoji: &'a str,
+    count: usize,
+    own: bool,
 }
 
 #[derive(Serialize)]
@@ -106,6 +170,29 @@ struct Headers<'a>(&'a [(String, String)]);
 
 // === impl Line ===
 
+impl<'a> Line<'a> {
+    fn of(numbered: &'a Numbered, body: &'a Body, void: bool) -> Self {
+        let event = &numbered.event;
+        Self {
+            place: Place {
+                key: &event.key,
+                seq: numbered.seq,
+                count: numbered.count,
+                at_ms: numbered.at_ms,
+                id: event.id.as_str(),
+                sender: event.sender.id.as_str(),
+            },
+            name: &event.sender.name,
+            avatar: event.sender.avatar.as_deref(),
+            body,
+            headers: &event.headers,
+            void,
+            is_deleted: false,
+            extras: None,
+        }
+    }
+}
+
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let place = &self.place;
@@ -122,15 +209,51 @@ impl Serialize for Line<'_> {
         };
         map.serialize_entry("sender", &sender)?;
         map.serialize_entry("at", &place.at_ms)?;
-        own_fields(&mut map, self.body)?;
+        match self.body {
+            // Where a conversation went on from is no content.
+            Body::Message(message) if self.is_deleted => {
+                map.serialize_entry("reply_to", &message.reply_to.map(|seq| seq.0))?;
+            }
+            Body::Edit { target, .. } if self.is_deleted => {
+                map.serialize_entry("target", &target.0)?;
+            }
+            _ if self.is_deleted => {}
+            body => own_fields(&mut map, body)?,
+        }
         if self.body.kind() != Kind::Unreadable {
             map.serialize_entry("headers", &Headers(self.headers))?;
         }
         if self.void {
             map.serialize_entry("void", &true)?;
         }
+        if self.is_deleted {
+            map.serialize_entry("deleted", &true)?;
+        }
+        if let Some(extras) = &self.extras {
+            extra_fields(&mut map, extras)?;
+        }
         map.end()
     }
+}
+
+fn extra_fields<M: SerializeMap>(map: &mut M, extras: &Extras<'_>) -> Result<(), M::Error> {
+    if let Some((seq, at_ms)) = extras.edited {
+        map.serialize_entry("edited_seq", &seq.0)?;
+        map.serialize_entry("edited_at", &at_ms)?;
+    }
+    let reactions: Vec<_> = extras
+        .reactions
+        .iter()
+        .map(|reactions| ReactionJson {
+            emoji: reactions.emoji,
+            count: reactions.count,
+            own: reactions.is_own,
+        })
+        .collect();
+    map.serialize_entry("reactions", &reactions)?;
+    extras
+        .read_count
+        .map_or(Ok(()), |count| map.serialize_entry("read_count", &count))
 }
 
 /// The fields of the body's own type.

@@ -62,6 +62,17 @@ struct ReadJson {
 }
 
 #[derive(Deserialize)]
+struct IdJson<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct TextJson {
+    text: String,
+}
+
+#[derive(Deserialize)]
 struct EditJson {
     target: u64,
     text: String,
@@ -108,6 +119,26 @@ pub fn parse_read(body: &[u8]) -> Result<Seq, Refusal> {
     object::<ReadJson>(body).map(|read| Seq(read.seq))
 }
 
+/// The `id` in a JSON body, where there is one.
+///
+/// # Errors
+/// `bad-request` when the body is no JSON object or the id can't be one.
+pub fn parse_id(body: &[u8]) -> Result<Option<MessageId>, Refusal> {
+    let id = object::<IdJson<'_>>(body)?.id;
+    id.map(|id| MessageId::parse(&id).map_err(|error| bad(error.to_string())))
+        .transpose()
+}
+
+/// `{"text":…}`: the new text of a message.
+///
+/// # Errors
+/// `bad-request` when the body is something else, `too-large` for the text.
+pub fn parse_text(body: &[u8], limits: &Limits) -> Result<String, Refusal> {
+    let text = object::<TextJson>(body)?.text;
+    at_most(text.len(), limits.text_bytes_max, "text")?;
+    Ok(text)
+}
+
 /// `{"target":seq,"text":…}`
 ///
 /// # Errors
@@ -138,15 +169,24 @@ pub fn parse_delete(body: &[u8]) -> Result<Body, Refusal> {
 /// `bad-request` when the body is something else, `too-large` for the emoji.
 pub fn parse_reaction(body: &[u8]) -> Result<Body, Refusal> {
     let reaction: ReactionJson = object(body)?;
-    at_most(reaction.emoji.len(), EMOJI_BYTES_MAX, "emoji")?;
-    if reaction.emoji.is_empty() || reaction.emoji.contains(char::is_control) {
-        return Err(bad("emoji must be a visible text"));
-    }
     Ok(Body::Reaction {
         target: rank(reaction.target, "target")?,
-        emoji: reaction.emoji,
+        emoji: checked_emoji(reaction.emoji)?,
         on: reaction.on,
     })
+}
+
+/// A reaction, if it can be one.
+///
+/// # Errors
+/// `bad-request` when it can't be seen, `too-large` beyond 64 bytes.
+pub fn checked_emoji(emoji: String) -> Result<String, Refusal> {
+    at_most(emoji.len(), EMOJI_BYTES_MAX, "emoji")?;
+    let unseen = |letter: char| letter.is_control() || letter.is_whitespace();
+    if emoji.is_empty() || emoji.contains(unseen) {
+        return Err(bad("emoji must be a visible text without white space"));
+    }
+    Ok(emoji)
 }
 
 fn bad(message: impl Into<String>) -> Refusal {

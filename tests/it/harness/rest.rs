@@ -1,6 +1,6 @@
 //! REST as a user of it sees it: a status and a JSON body.
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use super::wait::SOON;
@@ -18,6 +18,7 @@ pub(crate) struct Rest {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) media_type: String,
+    headers: HeaderMap,
     pub(crate) body: Value,
 }
 
@@ -91,10 +92,12 @@ impl Rest {
             .get("content-type")
             .and_then(|value| value.to_str().ok());
         let media_type = media_type.unwrap_or_default().to_owned();
+        let headers = answer.headers().clone();
         let text = answer.text().await?;
         Ok(Answer {
             status,
             media_type,
+            headers,
             body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
         })
     }
@@ -107,6 +110,12 @@ impl Answer {
     pub(crate) fn ok(self) -> Value {
         assert!(self.status.is_success(), "{self:?}");
         self.body
+    }
+
+    /// A header's value; a missing header is a failure.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_else(|| panic!("no header {name} in {self:?}"))
     }
 
     /// The status and code of a refusal, which must be a problem document.

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::task::{Context, Waker};
+use std::{
+    collections::VecDeque,
+    task::{Context, Waker},
+};
 
 use roomlog_core::{
     event::{Body, Event, Kind, MemberChange, MemberEvent, Message, Role, RoomKind, Sender},
@@ -12,7 +15,10 @@ use roomlog_core::{
 };
 use roomlog_schemas::encode_event;
 
-use super::*;
+use super::{
+    super::recent::{RECENT_BYTES_MAX, RECENT_EVENTS_MAX},
+    *,
+};
 
 fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
@@ -181,7 +187,7 @@ fn catching_up_and_live_meet_without_a_seam() {
         room.take(message(seq));
     }
     let bob = subscriber("bob", 1);
-    let Pulled::Older(to) = room.pull(&bob, Seq(5), true) else {
+    let Pulled::Older { to, .. } = room.pull(&bob, Seq(5), true) else {
         panic!("memory begins at 11");
     };
     assert_eq!(to, Seq(10));
@@ -321,7 +327,27 @@ fn memory_is_bounded() {
     for seq in 11..=11 + 3 * RECENT_EVENTS_MAX as u64 {
         room.take(message(seq));
     }
-    assert!(room.recent.len() <= RECENT_EVENTS_MAX && room.recent_bytes <= RECENT_BYTES_MAX);
+    let (events, bytes) = room.recent.size();
+    assert!(events <= RECENT_EVENTS_MAX && bytes <= RECENT_BYTES_MAX);
+}
+
+#[test]
+fn memory_keeps_no_deleted_content() {
+    let mut room = room();
+    for seq in 11..=13 {
+        room.take(message(seq));
+    }
+    let edit = Body::Edit {
+        target: Seq(12),
+        text: "of 12".to_owned(),
+    };
+    room.take(event(14, "alice", edit));
+    room.take(message(15));
+    room.take(event(16, "alice", Body::Delete { target: Seq(12) }));
+    let kept: Vec<u64> = room.recent.iter().map(|shown| shown.seq.0).collect();
+    assert_eq!(kept, [15, 16]);
+    room.take(event(17, "alice", Body::Delete { target: Seq(1) }));
+    assert_eq!(room.recent.size().0, 3, "it was not there");
 }
 
 #[test]

@@ -167,3 +167,82 @@ fn an_unreadable_record_shows_its_place() {
     );
     assert_eq!(String::from_utf8(line).as_deref(), Ok(expected));
 }
+
+#[test]
+fn deleted_content_leaves_place_sender_and_thread() {
+    let message = Message {
+        text: "secret".into(),
+        reply_to: Some(Seq(12)),
+        mentions: vec![UserId::parse("bob").expect("alphabet")],
+        meta: r#"{"secret":1}"#.into(),
+        ..Message::default()
+    };
+    let deleted = |body| String::from_utf8(deleted_body(&numbered(body))).expect("text");
+    assert_eq!(
+        deleted(Body::Message(message)),
+        format!(r#"{START}"message",{SENDER},"reply_to":12,"headers":{{}},"deleted":true}}"#)
+    );
+    let edit = Body::Edit {
+        target: Seq(7),
+        text: "secret".into(),
+    };
+    assert_eq!(
+        deleted(edit),
+        format!(r#"{START}"edit",{SENDER},"target":7,"headers":{{}},"deleted":true}}"#)
+    );
+}
+
+#[test]
+fn a_message_shows_what_became_of_it() {
+    use roomlog_core::amendment::{Amendment, Change};
+    let user = |name| UserId::parse(name).expect("alphabet");
+    let amendment = |by, seq, change| Amendment {
+        target: Seq(42),
+        by: user(by),
+        seq: Seq(seq),
+        at_ms: 7,
+        change,
+    };
+    let react = |emoji: &str| Change::Reacted {
+        emoji: emoji.into(),
+        on: true,
+    };
+    let mut amended = Amended::default();
+    amended.take(amendment("alice", 43, Change::Edited("new".into())));
+    amended.take(amendment("mallory", 44, Change::Edited("forged".into())));
+    amended.take(amendment("bob", 45, react("+1")));
+    let newest = |amended: Option<&Amended>| {
+        let message = Message {
+            text: "old".into(),
+            ..Message::default()
+        };
+        let newest = Newest {
+            amended,
+            viewer: &user("bob"),
+            read_count: Some(3),
+        };
+        let body = newest_body(&numbered(Body::Message(message)), &newest);
+        serde_json::from_slice::<serde_json::Value>(&body).expect("JSON")
+    };
+    let plain = newest(None);
+    assert_eq!(
+        (&plain["text"], &plain["reactions"], &plain["read_count"]),
+        (&"old".into(), &serde_json::json!([]), &3.into())
+    );
+    let edited = newest(Some(&amended));
+    assert_eq!(
+        (&edited["text"], &edited["edited_seq"], &edited["edited_at"]),
+        (&"new".into(), &43.into(), &7.into())
+    );
+    assert_eq!(
+        edited["reactions"],
+        serde_json::json!([{"emoji": "+1", "count": 1, "own": true}])
+    );
+    amended.take(amendment("moderator", 46, Change::Deleted));
+    let deleted = newest(Some(&amended));
+    assert_eq!(
+        (&deleted["deleted"], &deleted["reactions"]),
+        (&true.into(), &serde_json::json!([]))
+    );
+    assert!(deleted.get("text").is_none() && deleted.get("edited_seq").is_none());
+}
