@@ -26,3 +26,4 @@ pub mod signal;
 pub mod slow_mode;
 pub mod standing;
 pub mod stomp;
+pub mod unread;

@@ -10,6 +10,7 @@ use roomlog_core::{
     ids::{MessageId, RoomKey, Seq},
     limits::Limits,
     session::SessionConfig,
+    unread::ReadPosition,
 };
 use roomlog_platform::{config::Config, kafka::Appended, readiness::Readiness, shutdown::Shutdown};
 use tokio_util::task::TaskTracker;
@@ -166,7 +167,8 @@ impl Gateway {
                     Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
                 })?,
         };
-        self.reads.mark(key, &caller.user, at.seq, count).await?;
+        let position = ReadPosition::at(at.seq, count);
+        self.reads.mark(key, &caller.user, position).await?;
         Ok(at.seq)
     }
 

@@ -4,13 +4,14 @@ use std::{collections::HashMap, time::Duration};
 
 use roomlog_core::{
     code::{Code, Refusal},
-    ids::{Count, RoomId, RoomKey, Seq, UserId},
+    ids::{RoomId, RoomKey, UserId},
+    unread::{Positions, ReadPosition},
 };
 use roomlog_platform::{
     kafka::{Outgoing, Producer, READS_TOPIC},
     shutdown::Shutdown,
 };
-use roomlog_schemas::{ReadPosition, ReadPositions, encode_reads};
+use roomlog_schemas::{ReadPositions, encode_reads};
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
@@ -35,15 +36,14 @@ pub(crate) struct ReadMarks {
 struct Mark {
     room: RoomId,
     user: UserId,
-    seq: Seq,
-    count: Count,
+    position: ReadPosition,
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
 /// One room's marks of one batch.
 #[derive(Debug, Default)]
 struct Batch {
-    positions: HashMap<UserId, (Seq, Count)>,
+    positions: Positions<UserId>,
     done: Vec<oneshot::Sender<Result<(), Refusal>>>,
 }
 
@@ -62,8 +62,7 @@ impl ReadMarks {
         &self,
         key: &RoomKey,
         user: &UserId,
-        seq: Seq,
-        count: Count,
+        position: ReadPosition,
     ) -> Result<(), Refusal> {
         let overloaded = || Refusal::retry_after(Code::Overloaded, "too many marks wait", 1_000);
         let Some(room) = key.room() else {
@@ -73,8 +72,7 @@ impl ReadMarks {
         let mark = Mark {
             room,
             user: user.clone(),
-            seq,
-            count,
+            position,
             done,
         };
         self.marks.try_send(mark).map_err(|_| overloaded())?;
@@ -108,8 +106,7 @@ fn by_room(marks: impl Iterator<Item = Mark>) -> HashMap<RoomId, Batch> {
     let mut rooms: HashMap<RoomId, Batch> = HashMap::new();
     for mark in marks {
         let batch = rooms.entry(mark.room).or_default();
-        let position = batch.positions.entry(mark.user).or_default();
-        *position = (*position).max((mark.seq, mark.count));
+        batch.positions.note(mark.user, mark.position);
         batch.done.push(mark.done);
     }
     rooms
@@ -120,7 +117,11 @@ fn send(producer: &Producer, room: RoomId, batch: Batch) {
     let positions: Vec<_> = batch
         .positions
         .into_iter()
-        .map(|(user, (seq, count))| ReadPosition { user, seq, count })
+        .map(|(user, at)| roomlog_schemas::ReadPosition {
+            user,
+            seq: at.seq,
+            count: at.count,
+        })
         .collect();
     let mut sent = Vec::new();
     for positions in positions.chunks(POSITIONS_MAX) {
@@ -157,6 +158,8 @@ fn send(producer: &Producer, room: RoomId, batch: Batch) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use roomlog_core::ids::{Count, Seq};
+
     use super::*;
 
     #[test]
@@ -164,21 +167,15 @@ mod tests {
         let mark = |user: &str, seq| Mark {
             room: RoomId::parse("r").unwrap(),
             user: UserId::parse(user).unwrap(),
-            seq: Seq(seq),
-            count: Count(seq),
+            position: ReadPosition::at(Seq(seq), Count(seq)),
             done: oneshot::channel().0,
         };
         let marks = [mark("a", 3), mark("a", 9), mark("b", 1), mark("a", 5)];
         let rooms = by_room(marks.into_iter());
         let batch = &rooms[&RoomId::parse("r").unwrap()];
         assert_eq!(batch.done.len(), 4);
-        assert_eq!(
-            batch.positions[&UserId::parse("a").unwrap()],
-            (Seq(9), Count(9))
-        );
-        assert_eq!(
-            batch.positions[&UserId::parse("b").unwrap()],
-            (Seq(1), Count(1))
-        );
+        let at = |seq| Some(ReadPosition::at(Seq(seq), Count(seq)));
+        let of = |user| batch.positions.of(&UserId::parse(user).unwrap());
+        assert_eq!((of("a"), of("b")), (at(9), at(1)));
     }
 }

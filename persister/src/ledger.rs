@@ -11,10 +11,11 @@ use std::collections::{HashMap, HashSet};
 
 use roomlog_core::{
     amendment::Amendment,
-    event::{Body, Event, Kind, MemberChange},
+    event::{Event, Kind},
     ids::{RoomKey, UserId},
     room_log::{Head, Outcome, Position, RoomLog},
     room_state::Effect,
+    unread::{joiner, reads_by_sending},
 };
 use roomlog_platform::{
     dynamo::{EventRow, KeyShards, MemberRow, PartitionRow, RoomRow},
@@ -233,7 +234,7 @@ impl Ledger {
                 match self.states.fold(&event, stored.seq) {
                     Effect::Stands(stands) => {
                         changes = stands;
-                        joined = joiner(&event);
+                        joined = joiner(&event).cloned();
                     }
                     Effect::Void => void = true,
                     Effect::Folded => {}
@@ -273,17 +274,13 @@ fn readers(event: &StoredEvent, joined: Option<UserId>) -> Vec<UserId> {
         // Whose inbox it is says nothing about who wrote to it.
         return Vec::new();
     }
-    let mut readers: Vec<_> = UserId::parse(&event.sender).into_iter().collect();
+    let sender = reads_by_sending(event.kind).then_some(&event.sender);
+    let mut readers: Vec<_> = sender
+        .and_then(|sender| UserId::parse(sender).ok())
+        .into_iter()
+        .collect();
     readers.extend(joined.filter(|joined| !readers.contains(joined)));
     readers
-}
-
-/// Who becomes a member by an event that stands.
-fn joiner(event: &Event) -> Option<UserId> {
-    match &event.body {
-        Body::Member(member) if member.change == MemberChange::Joined => Some(member.user.clone()),
-        _ => None,
-    }
 }
 
 // === impl Verdict, Entry ===

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use roomlog_core::{
     amendment::{Amendment, Change as Amends},
-    ids::{Count, RoomKey, Seq, UserId},
+    ids::{RoomKey, Seq, UserId},
     room_log::Head,
     room_state::Change,
+    unread::{Positions, ReadPosition},
 };
 use roomlog_platform::dynamo::{
     MEMBERS_PER_MOVE_MAX, MembershipMove, PartitionRow, ReadMark, RoomMove,
@@ -38,7 +39,7 @@ pub(crate) struct Step {
 #[derive(Debug)]
 pub(crate) struct Moves {
     partition: u32,
-    reads: BTreeMap<(RoomKey, UserId), (Seq, Count)>,
+    reads: Positions<(RoomKey, UserId)>,
     amendments: BTreeMap<Amended, Amendment>,
     rooms: BTreeMap<RoomKey, Vec<RoomMove>>,
     reached: Option<PartitionRow>,
@@ -56,6 +57,19 @@ enum Amended {
     Reaction(RoomKey, Seq, String, UserId),
 }
 
+/// Positions as the store takes them.
+pub(crate) fn read_marks(positions: Positions<(RoomKey, UserId)>) -> Vec<ReadMark> {
+    let positions = positions.into_iter();
+    positions
+        .map(|((key, user), at)| ReadMark {
+            key,
+            user,
+            seq: at.seq,
+            count: at.count,
+        })
+        .collect()
+}
+
 // === impl Moves ===
 
 impl Moves {
@@ -63,7 +77,7 @@ impl Moves {
     pub(crate) fn none(partition: u32) -> Self {
         Self {
             partition,
-            reads: BTreeMap::new(),
+            reads: Positions::default(),
             amendments: BTreeMap::new(),
             rooms: BTreeMap::new(),
             reached: None,
@@ -82,9 +96,8 @@ impl Moves {
             amendment,
         } = step;
         for reader in readers {
-            // A later event of the same room is further.
-            self.reads
-                .insert((key.clone(), reader), (head.seq, head.count));
+            let at = ReadPosition::at(head.seq, head.count);
+            self.reads.note((key.clone(), reader), at);
         }
         if let Some(amendment) = amendment {
             self.amend(&key, amendment);
@@ -141,15 +154,7 @@ impl Moves {
 
     /// The read positions, each its furthest.
     pub(crate) fn reads(&self) -> Vec<ReadMark> {
-        let reads = self.reads.iter();
-        reads
-            .map(|((key, user), (seq, count))| ReadMark {
-                key: key.clone(),
-                user: user.clone(),
-                seq: *seq,
-                count: *count,
-            })
-            .collect()
+        read_marks(self.reads.clone())
     }
 
     /// The changes of messages, each the last of its kind.
@@ -214,6 +219,7 @@ fn apply(to: &mut RoomMove, change: Change) {
 mod tests {
     use roomlog_core::{
         event::Role,
+        ids::{Count, Seq},
         room_log::Position,
         room_state::{MemberState, Membership},
     };

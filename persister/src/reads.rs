@@ -3,11 +3,12 @@
 //! They only move forward and the furthest wins, so there is nothing to number: a batch is coalesced, written, and
 //! the partition's row moved. What is done twice comes to the same.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use roomlog_core::{
-    ids::{Count, RoomKey, Seq, UserId},
+    ids::RoomKey,
     room_log::Position,
+    unread::{Positions, ReadPosition},
 };
 use roomlog_platform::{
     dynamo::{PartitionRow, ReadMark},
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics,
+    moves::read_marks,
     owner::{OwnerError, Progress, Resources, put_aside},
 };
 
@@ -96,61 +98,25 @@ fn start(
 
 /// The furthest mark of each user and room; what can't be decoded is put aside.
 async fn coalesced(resources: &Resources, records: &[LogRecord]) -> Vec<ReadMark> {
-    let mut furthest = BTreeMap::new();
+    let mut furthest = Positions::default();
     for record in records {
         match roomlog_schemas::decode_reads(&record.value) {
             Ok(reads) => {
-                let marks = reads.positions.into_iter();
                 let room = RoomKey::from(reads.room);
-                merge(
-                    &mut furthest,
-                    &room,
-                    marks.map(|mark| (mark.user, mark.seq, mark.count)),
-                );
+                for mark in reads.positions {
+                    let at = ReadPosition::at(mark.seq, mark.count);
+                    furthest.note((room.clone(), mark.user), at);
+                }
             }
             Err(error) => put_aside(resources, READS_TOPIC, record, &error.to_string()).await,
         }
     }
-    let furthest = furthest.into_iter();
-    furthest
-        .map(|((key, user), (seq, count))| ReadMark {
-            key,
-            user,
-            seq,
-            count,
-        })
-        .collect()
-}
-
-fn merge(
-    furthest: &mut BTreeMap<(RoomKey, UserId), (Seq, Count)>,
-    room: &RoomKey,
-    marks: impl Iterator<Item = (UserId, Seq, Count)>,
-) {
-    for (user, seq, count) in marks {
-        let mark = furthest.entry((room.clone(), user)).or_default();
-        *mark = (*mark).max((seq, count));
-    }
+    read_marks(furthest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_furthest_mark_wins_in_any_order() {
-        let room = RoomKey::parse("lobby").expect("alphabet");
-        let alice = UserId::parse("alice").expect("alphabet");
-        let mut furthest = BTreeMap::new();
-        for (seq, count) in [(3, 2), (9, 7), (5, 4)] {
-            merge(
-                &mut furthest,
-                &room,
-                [(alice.clone(), Seq(seq), Count(count))].into_iter(),
-            );
-        }
-        assert_eq!(furthest[&(room, alice)], (Seq(9), Count(7)));
-    }
 
     #[test]
     fn begins_at_the_stored_offset_or_at_what_is_left() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use roomlog_core::{
-    event::{Event, MemberEvent, Message, Role, RoomEvent, RoomKind, Sender},
+    event::{Body, Event, MemberChange, MemberEvent, Message, Role, RoomEvent, RoomKind, Sender},
     ids::{Count, MessageId, Seq},
     prefix::{Prefix, WindowId},
     room_log::Spec,
@@ -460,21 +460,24 @@ fn an_event_the_state_does_not_allow_is_stored_as_void() {
 }
 
 #[test]
-fn the_sender_and_the_joiner_have_read_up_to_their_own_event() {
+fn posting_and_joining_move_the_position_and_nothing_else_does() {
     let log = [
         record(0, 0, 0, 0, &Act::Create),
         record(1, 1, 0, 0, &Act::Post),
-        record(2, 2, 0, 1, &Act::Member(1, MemberChange::Joined)),
-        record(3, 3, 0, 0, &Act::Post),
-        record(4, 4, 0, 0, &Act::Member(1, MemberChange::Muted)),
+        record(2, 2, 0, 0, &Act::Member(1, MemberChange::Invited)),
+        record(3, 3, 0, 1, &Act::Member(1, MemberChange::Joined)),
+        record(4, 4, 0, 1, &Act::Post),
+        record(5, 5, 0, 0, &Act::Member(1, MemberChange::Muted)),
+        record(6, 6, 0, 2, &Act::Member(2, MemberChange::Joined)),
     ];
     let rows = quiet_run(&log);
     let read = |number| {
         let key = RoomKey::parse("room0").expect("alphabet");
-        rows.reads[&(key, user(number))]
+        rows.reads.get(&(key, user(number))).copied()
     };
-    assert_eq!(read(1), (Seq(3), Count(1)), "being muted is not reading");
-    assert_eq!(read(0), (Seq(5), Count(2)));
+    assert_eq!(read(0), Some((Seq(2), Count(1))), "inviting is not reading");
+    assert_eq!(read(1), Some((Seq(5), Count(2))));
+    assert_eq!(read(2), None, "a void join");
 }
 
 #[test]
