@@ -2,6 +2,7 @@
 
 mod following;
 mod listening;
+mod listing;
 mod requests;
 mod sending;
 mod subscription;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use self::{
     listening::Listening,
+    listing::Listing,
     sending::Checked,
     subscription::{Batch, Begin, Subscription},
     wire::{Input, Wire},
@@ -82,6 +84,8 @@ pub(crate) struct Connection {
     subscriptions: HashMap<SubIndex, Subscription>,
     /// Subscriptions to signals.
     listening: HashMap<SubIndex, Listening>,
+    /// Subscriptions to the user's list of rooms.
+    listings: HashMap<SubIndex, Listing>,
     typing: TypingPace,
     /// Whether the client says goodbye.
     ending: Ending,
@@ -117,6 +121,8 @@ enum Outcome {
     Pulled(SubIndex, Result<Batch, Refusal>),
     /// A subscription to signals may begin, or not.
     Granted(SubIndex, RequestId, Result<(), Refusal>),
+    /// A subscription to the list of rooms may begin.
+    Lists(SubIndex, RequestId),
     /// A subscription to signals has begun, or not.
     Listens(SubIndex, Result<(), Refusal>),
     Produced {
@@ -170,6 +176,7 @@ impl Connection {
             member: None,
             subscriptions: HashMap::new(),
             listening: HashMap::new(),
+            listings: HashMap::new(),
             typing: TypingPace::default(),
             ending: Ending::Lost,
             doing: FuturesUnordered::new(),
@@ -267,7 +274,10 @@ impl Connection {
             )),
             Event::Taken(Taken::Deliveries, deliveries) => self.deliver(deliveries, now_ms),
             Event::Taken(Taken::Overflow, _) => self.fall_behind(now_ms),
-            Event::Taken(Taken::Lapse, _) => self.begin_anew(),
+            Event::Taken(Taken::Lapse, _) => {
+                self.begin_anew();
+                self.list_anew();
+            }
             Event::Taken(Taken::SignedOut, _) => self.send_away(&AuthError::SignedOut.refusal()),
             Event::Written => self.stalled_ms = None,
             Event::Outcome(outcome) => self.conclude(outcome, now_ms),

@@ -24,6 +24,7 @@ use crate::{
     publish::Record,
     rate::Bucket,
     reads::ReadMarks,
+    room_list::RoomLists,
     users::{User, Users},
 };
 
@@ -46,6 +47,7 @@ pub(crate) struct Gateway {
     pub(crate) guests: GuestRate,
     pub(crate) reads: ReadMarks,
     pub(crate) presence: Presence,
+    pub(crate) room_lists: RoomLists,
     pub(crate) readiness: Readiness,
     /// Tells connections to go.
     pub(crate) drain: Shutdown,

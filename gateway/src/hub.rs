@@ -38,7 +38,7 @@ pub(crate) use self::{
     amended::{Scope, Targets, amend, find_recent},
     audience::{ConnectionId, Subscriber},
     backfill::{
-        PAGE_EVENTS_MAX, Source, page_of_shown, page_to_show, seq_of_message, stored_ms,
+        PAGE_EVENTS_MAX, Source, page, page_of_shown, page_to_show, seq_of_message, stored_ms,
     },
     opening::fresh_head,
     room::{Echo, Pulled},
@@ -49,6 +49,7 @@ use crate::{
     metrics,
     presence::Presence,
     publish::{Acknowledgement, Record},
+    room_list::Ear,
 };
 
 /// Commands that wait for one shard. When full, those who send them wait, which slows the clients that cause them.
@@ -77,6 +78,10 @@ pub(crate) enum Command {
     },
     /// Events of this shard's rooms.
     Events(Vec<StoredEvent>),
+    /// These rooms are on lists of users here.
+    Follow(Vec<RoomKey>),
+    /// These are on none any more.
+    Unfollow(Vec<RoomKey>),
     /// Heads of this shard's rooms.
     Heads(Vec<RoomHead>),
     /// A fanout owns exactly these partitions now.
@@ -198,7 +203,10 @@ impl Hub {
             presence: source.presence.clone(),
         };
         let (linked, is_linked) = watch::channel(false);
-        shutdown.spawn(hub.clone().route(links, linked, shutdown.clone()));
+        shutdown.spawn(
+            hub.clone()
+                .route(links, linked, source.ear.clone(), shutdown.clone()),
+        );
         (hub, is_linked)
     }
 
@@ -354,6 +362,31 @@ impl Hub {
         .await
     }
 
+    /// Follows rooms for the lists of users here: heads and what matters there goes to the lists from now on.
+    pub(crate) async fn follow(&self, keys: Vec<RoomKey>) {
+        for (shard, keys) in self.by_shard(keys) {
+            // Only fails while the process stops.
+            let _ = shard.send(Command::Follow(keys)).await;
+        }
+    }
+
+    /// Ends that.
+    pub(crate) async fn unfollow(&self, keys: Vec<RoomKey>) {
+        for (shard, keys) in self.by_shard(keys) {
+            // Only fails while the process stops.
+            let _ = shard.send(Command::Unfollow(keys)).await;
+        }
+    }
+
+    fn by_shard(&self, keys: Vec<RoomKey>) -> Vec<(&mpsc::Sender<Command>, Vec<RoomKey>)> {
+        let mut split: Vec<Vec<RoomKey>> = vec![Vec::new(); self.shards.len()];
+        for key in keys {
+            split[self.index_of(&key)].push(key);
+        }
+        let split = self.shards.iter().zip(split);
+        split.filter(|(_, keys)| !keys.is_empty()).collect()
+    }
+
     /// Ends a subscription.
     pub(crate) async fn leave(
         &self,
@@ -407,6 +440,7 @@ impl Hub {
         self,
         mut links: mpsc::Receiver<LinkEvent>,
         linked: watch::Sender<bool>,
+        ear: Ear,
         shutdown: Shutdown,
     ) {
         let mut partition_count = 1;
@@ -438,6 +472,10 @@ impl Hub {
                         true => owners.remove(&link),
                         false => owners.insert(link),
                     };
+                    if !gained.is_empty() {
+                        // Whatever happened while nobody told is read again.
+                        ear.note_gap();
+                    }
                     self.presence.declare_to(link, &gained, partition_count);
                     self.tell_owned(link, partitions.into(), gained.into(), partition_count)
                         .await;

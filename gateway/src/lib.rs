@@ -19,6 +19,7 @@ mod presence;
 mod publish;
 mod rate;
 mod reads;
+mod room_list;
 mod run;
 mod trace;
 mod users;

@@ -1,14 +1,16 @@
 //! Read marks on their way to the log: the latest of each user and room, in batches.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{RoomId, RoomKey, UserId},
+    signal::Signal,
     unread::{Positions, ReadPosition},
 };
 use roomlog_platform::{
     kafka::{Outgoing, Producer, READS_TOPIC},
+    link::Links,
     shutdown::Shutdown,
 };
 use roomlog_schemas::{ReadPositions, encode_reads};
@@ -17,7 +19,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::hub::unsent;
+use crate::{
+    hub::{Source, unsent},
+    room_list::{Ear, Heard},
+};
 
 /// How long marks are gathered before they go out: at most the latest of a member per room in this time.
 const GATHER: Duration = Duration::from_millis(250);
@@ -30,6 +35,7 @@ const POSITIONS_MAX: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct ReadMarks {
     marks: mpsc::Sender<Mark>,
+    ear: Ear,
 }
 
 #[derive(Debug)]
@@ -51,10 +57,14 @@ struct Batch {
 
 impl ReadMarks {
     /// Starts gathering.
-    pub(crate) fn start(producer: Producer, shutdown: &Shutdown) -> Self {
+    pub(crate) fn start(producer: Producer, source: &Source, shutdown: &Shutdown) -> Self {
         let (marks, received) = mpsc::channel(MARKS_MAX);
-        shutdown.spawn(gather(producer, received, shutdown.clone()));
-        Self { marks }
+        let links = Arc::clone(&source.links);
+        shutdown.spawn(gather(producer, links, received, shutdown.clone()));
+        Self {
+            marks,
+            ear: source.ear.clone(),
+        }
     }
 
     /// Marks read, and waits until the log has it.
@@ -76,11 +86,22 @@ impl ReadMarks {
             done,
         };
         self.marks.try_send(mark).map_err(|_| overloaded())?;
+        // The user's own devices here need not wait for it to come around.
+        self.ear.tell(Heard::Read {
+            key: key.clone(),
+            user: user.clone(),
+            position,
+        });
         outcome.await.map_err(|_| overloaded())?
     }
 }
 
-async fn gather(producer: Producer, mut marks: mpsc::Receiver<Mark>, shutdown: Shutdown) {
+async fn gather(
+    producer: Producer,
+    links: Arc<Links>,
+    mut marks: mpsc::Receiver<Mark>,
+    shutdown: Shutdown,
+) {
     let mut taken = Vec::new();
     loop {
         let first = tokio::select! {
@@ -96,8 +117,22 @@ async fn gather(producer: Producer, mut marks: mpsc::Receiver<Mark>, shutdown: S
             taken.push(mark);
         }
         for (room, batch) in by_room(taken.drain(..)) {
+            tell(&links, &room, &batch);
             send(&producer, room, batch);
         }
+    }
+}
+
+/// Tells whoever watches the room, wherever they are. What is lost on the way is read from the store.
+fn tell(links: &Links, room: &RoomId, batch: &Batch) {
+    let key = RoomKey::from(room);
+    for (user, at) in batch.positions.iter() {
+        let signal = Signal::Read {
+            user: user.clone(),
+            seq: at.seq,
+            count: at.count,
+        };
+        links.signal(&key, signal);
     }
 }
 

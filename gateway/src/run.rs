@@ -34,6 +34,7 @@ use crate::{
     metrics,
     presence::Presence,
     reads::ReadMarks,
+    room_list::{self, RoomLists},
     trace::Traces,
     users::Users,
 };
@@ -130,6 +131,7 @@ pub async fn run(
         cache.clone(),
         &behind,
     );
+    let (ear, hearing) = room_list::ear();
     let source = Source {
         links,
         cache,
@@ -138,6 +140,7 @@ pub async fn run(
         epoch: epoch.into(),
         traces: Arc::new(Traces::default()),
         presence: presence.clone(),
+        ear,
     };
     let (hub, mut linked) = Hub::start(&source, link_events, &behind);
     let limits = config.limits();
@@ -145,13 +148,14 @@ pub async fn run(
         config: config.clone(),
         session: Arc::new(session_config(config)),
         origin,
+        room_lists: RoomLists::start(hearing, hub.clone(), source.clone(), &behind),
         hub,
         verifier,
         tickets: Tickets::new(&config.jwt),
         accounts: Accounts::new(config),
         users: Users::new(limits.clone()),
         guests: GuestRate::new(),
-        reads: ReadMarks::start(producer.clone(), &behind),
+        reads: ReadMarks::start(producer.clone(), &source, &behind),
         presence,
         limits,
         source,

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use roomlog_core::{
     code::{Code, Refusal},
     event::Sender,
-    ids::{RoomId, UserId},
+    ids::UserId,
     limits::Limits,
 };
 use roomlog_platform::dynamo::{Consistency, Store, UserRow};
@@ -29,8 +29,6 @@ const NAME_WAIT: Duration = Duration::from_millis(300);
 const USERS_KEPT: usize = 50_000;
 /// How long a user without connections is remembered, so that the rate holds from one request to the next.
 const KEEP_MS: u64 = 60_000;
-/// Rooms a user joined or left through this gateway that are remembered: the store may not have the latest yet.
-const NOTED_ROOMS_MAX: usize = 32;
 /// Ids of recent sends remembered per user: a retry of one of them is not held against the rate.
 const RECENT_IDS_MAX: usize = 64;
 
@@ -41,7 +39,6 @@ pub(crate) struct User {
     profile: ArcSwap<Profile>,
     sockets: Mutex<Vec<Socket>>,
     pace: Mutex<Pace>,
-    noted_rooms: Mutex<VecDeque<RoomId>>,
 }
 
 /// How a user is shown.
@@ -143,7 +140,6 @@ impl Users {
                     recent: VecDeque::new(),
                     used_ms: now_ms,
                 }),
-                noted_rooms: Mutex::default(),
             })
         });
         Arc::clone(user)
@@ -276,28 +272,6 @@ impl User {
             pace.recent.push_back(id);
         }
         Ok(())
-    }
-
-    /// Remembers a room whose membership was changed through this gateway.
-    pub(crate) fn note_room(&self, room: RoomId) {
-        let mut noted = self
-            .noted_rooms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        noted.retain(|known| *known != room);
-        noted.push_back(room);
-        if noted.len() > NOTED_ROOMS_MAX {
-            noted.pop_front();
-        }
-    }
-
-    /// The rooms whose membership was changed through this gateway of late.
-    pub(crate) fn noted_rooms(&self) -> Vec<RoomId> {
-        let noted = self
-            .noted_rooms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        noted.iter().cloned().collect()
     }
 
     fn is_here(&self, now_ms: u64) -> bool {

@@ -14,3 +14,4 @@ mod signals;
 mod subscribe;
 pub(crate) mod tools;
 mod transaction;
+mod unread;

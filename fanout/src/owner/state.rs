@@ -9,12 +9,14 @@ use std::{
 
 use bytes::Bytes;
 use roomlog_core::{
-    event::Kind,
+    event::{Event, Kind},
     fresh::FreshQuestions,
-    ids::{Count, RoomKey, Seq},
+    ids::{Count, RoomKey, Seq, UserId},
     interest::{GatewayId, InterestTable, Level},
     presence::Declaration,
     room_log::{Head, Outcome, RoomLog},
+    signal::{Signal, Stamp, Stamped},
+    unread::{Positions, ReadPosition, joiner, named_by, readers_by},
 };
 use roomlog_platform::{
     kafka::LogRecord,
@@ -56,8 +58,10 @@ pub(super) struct State {
     busy: HashSet<RoomKey>,
     /// Rooms with their last event in the tick before that: if they stay quiet, their heads are repeated.
     quiet: HashSet<RoomKey>,
-    /// Rooms whose heads are to be told to gateways that look elsewhere.
-    badges: HashSet<RoomKey>,
+    /// Rooms whose heads are to be told to gateways that look elsewhere, each with its last message since the last tick.
+    badges: HashMap<RoomKey, Option<EncodedEvent>>,
+    /// Who has read on by what they sent since the last tick, where a gateway listens.
+    reads: Positions<(RoomKey, UserId)>,
     /// Rooms a partial base knows to be empty.
     empty: HashSet<RoomKey>,
     /// Questions about rooms whose rows are being read.
@@ -94,7 +98,8 @@ impl State {
             gateways: HashMap::new(),
             busy: HashSet::new(),
             quiet: HashSet::new(),
-            badges: HashSet::new(),
+            badges: HashMap::new(),
+            reads: Positions::default(),
             empty: HashSet::new(),
             unanswered: vec![],
             live: false,
@@ -132,11 +137,14 @@ impl State {
         let Some(mut event) = record.stored(seq, count) else {
             return Applied::Done;
         };
-        if let Err(reason) = event.event() {
-            event.kind = Kind::Unreadable;
-            return Applied::Unreadable(Box::new(event), reason.to_string());
-        }
-        self.show(&event);
+        let decoded = match event.event() {
+            Ok(decoded) => decoded,
+            Err(reason) => {
+                event.kind = Kind::Unreadable;
+                return Applied::Unreadable(Box::new(event), reason.to_string());
+            }
+        };
+        self.show(&event, Some(&decoded));
         message_trace::passed("fan out", event.traceparent.as_deref(), event.at_ms);
         if self.live {
             let late_ms = u64::try_from(wall_ms - event.at_ms).unwrap_or(0);
@@ -145,8 +153,8 @@ impl State {
         Applied::Done
     }
 
-    /// Queues a numbered event for everyone interested, and keeps it.
-    pub(super) fn show(&mut self, event: &StoredEvent) {
+    /// Queues a numbered event for everyone interested, and keeps it. `decoded` is what its value says, if it can be read.
+    pub(super) fn show(&mut self, event: &StoredEvent, decoded: Option<&Event>) {
         let encoded = EncodedEvent::encode(event);
         let mut receivers = 0;
         for gateway in self.interest.live(&event.key) {
@@ -158,20 +166,53 @@ impl State {
         if receivers > 0 {
             self.busy.insert(event.key.clone());
         }
-        let badges = self.interest.badge(&event.key);
-        if badges.len() > 0 {
-            self.badges.insert(event.key.clone());
-        }
-        // Who may see the room and what it is called matters where its messages do not.
-        if matches!(event.kind, Kind::Member | Kind::Room) {
-            for outbox in badges.filter_map(|gateway| self.gateways.get(&gateway)) {
-                outbox.push_event(&encoded);
-                receivers += 1;
-            }
-        }
+        receivers += self.show_elsewhere(event, &encoded, decoded);
         metrics::forwarded(receivers);
         self.memory.push(encoded.clone());
         self.tail.push(encoded);
+    }
+
+    /// Queues an event for gateways that look elsewhere, as far as it matters there; answers how many got it.
+    fn show_elsewhere(
+        &mut self,
+        event: &StoredEvent,
+        encoded: &EncodedEvent,
+        decoded: Option<&Event>,
+    ) -> u64 {
+        let badges = self.interest.badge(&event.key);
+        if badges.len() > 0 {
+            let last = self.badges.entry(event.key.clone()).or_default();
+            if event.kind.counts() {
+                *last = Some(encoded.clone());
+            }
+        }
+        let Some(decoded) = decoded else {
+            return 0;
+        };
+        if self.listeners.live(&event.key).len() > 0 {
+            let at = ReadPosition::at(event.seq, event.count);
+            for reader in readers_by(decoded) {
+                self.reads.note((event.key.clone(), reader.clone()), at);
+            }
+        }
+        // Who joins gets the room in their list, wherever they are; nobody there knows of the room yet.
+        let news_to_all = joiner(decoded).is_some();
+        // Who may see the room, what it is called and whom it names matters where its messages do not.
+        let matters =
+            matches!(event.kind, Kind::Member | Kind::Room) || named_by(decoded).next().is_some();
+        let receivers: Vec<GatewayId> = match (news_to_all, matters) {
+            (true, _) => {
+                let ids = self.gateways.keys().copied();
+                ids.filter(|id| self.interest.level(*id, &event.key) != Level::Live)
+                    .collect()
+            }
+            (false, true) => badges.collect(),
+            (false, false) => return 0,
+        };
+        for outbox in receivers.iter().filter_map(|id| self.gateways.get(id)) {
+            outbox.push_event(encoded);
+        }
+        receivers.len() as u64
     }
 
     /// Asks for the row of the room a record is of.
@@ -225,6 +266,37 @@ impl State {
         })
     }
 
+    /// Sends a room's last message to the gateways that look elsewhere.
+    fn tell_last(&self, key: &RoomKey, last: Option<&EncodedEvent>) {
+        let Some(last) = last else {
+            return;
+        };
+        let badges = self.interest.badge(key);
+        for outbox in badges.filter_map(|gateway| self.gateways.get(&gateway)) {
+            outbox.push_event(last);
+        }
+    }
+
+    /// Tells who has read on by what they sent. Every owner says so by itself, so these are nobody's repeats.
+    fn tell_reads(&mut self) {
+        let signals: Vec<_> = std::mem::take(&mut self.reads)
+            .into_iter()
+            .map(|((key, user), at)| {
+                let signal = Signal::Read {
+                    user,
+                    seq: at.seq,
+                    count: at.count,
+                };
+                let stamp = Stamp {
+                    source: 0,
+                    counter: at.seq.0,
+                };
+                EncodedSignal::encode(Stamped { key, stamp, signal })
+            })
+            .collect();
+        self.pass_on(&signals);
+    }
+
     fn tell_head(&self, key: &RoomKey) {
         if let Some(head) = self.head(key) {
             let gateways = self.interest.live(key).chain(self.interest.badge(key));
@@ -251,7 +323,7 @@ impl State {
                 Level::None
             };
             self.listeners.set(gateway, &room.key, listens);
-            if room.signals {
+            if room.signals && room.level == Level::Live {
                 outbox.push_presence(self.presence.whole(&room.key));
             }
             match (room.level, self.head(&room.key)) {
@@ -267,7 +339,12 @@ impl State {
     /// Passes signals on to the gateways that want them.
     pub(super) fn pass_on(&self, signals: &[EncodedSignal]) {
         for signal in signals {
-            let listeners = self.listeners.live(&signal.signal.key);
+            let key = &signal.signal.key;
+            // Those who look elsewhere follow only how far is read.
+            let everywhere = matches!(signal.signal.signal, Signal::Read { .. });
+            let listeners = self.listeners.live(key);
+            let listeners =
+                listeners.filter(|id| everywhere || self.interest.level(*id, key) == Level::Live);
             for outbox in listeners.filter_map(|gateway| self.gateways.get(&gateway)) {
                 outbox.push_signal(signal);
             }
@@ -370,13 +447,18 @@ impl State {
         let badges = std::mem::take(&mut self.badges);
         for key in quiet
             .difference(&self.quiet)
-            .filter(|key| !badges.contains(*key))
-            .chain(&badges)
+            .filter(|key| !badges.contains_key(*key))
         {
             self.tell_head(key);
         }
+        for (key, last) in &badges {
+            self.tell_last(key, last.as_ref());
+            self.tell_head(key);
+        }
+        self.tell_reads();
         for (key, said) in self.presence.tick(now_ms) {
             let listeners = self.listeners.live(&key);
+            let listeners = listeners.filter(|id| self.interest.level(*id, &key) == Level::Live);
             for outbox in listeners.filter_map(|gateway| self.gateways.get(&gateway)) {
                 outbox.push_presence(said.clone());
             }

@@ -359,7 +359,7 @@ impl Owner {
             Done::Rooms(keys) => self.state.loads.listed(keys, now_ms),
             Done::PutAside => {
                 if let Some(Blocked::PutAside(event)) = self.blocked.take() {
-                    self.state.show(&event);
+                    self.state.show(&event, None);
                 }
             }
             Done::Recalled => {}

@@ -29,7 +29,9 @@ impl Connection {
     pub(super) fn deliver(&mut self, deliveries: VecDeque<Delivery>, now_ms: u64) {
         for delivery in deliveries {
             let Some(subscription) = self.subscriptions.get_mut(&delivery.index) else {
-                self.deliver_signal(delivery);
+                if let Some(delivery) = self.deliver_listing(delivery) {
+                    self.deliver_signal(delivery);
+                }
                 continue;
             };
             if subscription.next != delivery.seq {

@@ -78,6 +78,7 @@ impl Connection {
             Outcome::Granted(index, request, granted) => {
                 self.granted(index, request, granted, now_ms)
             }
+            Outcome::Lists(index, request) => self.lists(index, request, now_ms),
             Outcome::Listens(index, listens) => self.listens(index, listens),
             Outcome::Produced {
                 request,
@@ -211,6 +212,9 @@ impl Connection {
     }
 
     fn subscribe(&mut self, subscribe: Subscribe) {
+        if subscribe.topic == Topic::Rooms {
+            return self.list_rooms(subscribe);
+        }
         if let Topic::Signals(room) = &subscribe.topic {
             let key = RoomKey::from(room);
             return self.listen(subscribe, key);
@@ -245,6 +249,9 @@ impl Connection {
 
     /// From here on nothing is written for this subscription, whatever is still under way.
     fn unsubscribe(&mut self, request: RequestId, index: SubIndex) {
+        if self.stop_listing(index) {
+            return self.finish(request, Ok(Done::Plain));
+        }
         let events = self.subscriptions.remove(&index);
         let events = events.map(|it| (it.key, it.envelope));
         let signals = self.listening.remove(&index);

@@ -45,7 +45,6 @@ pub(super) async fn open(
         let step = next_step(&gateway, &signed_in, &room, &other).await?;
         let (purpose, body) = match step {
             Step::Done(entered) => {
-                signed_in.user.note_room(room.clone());
                 let room = described(&room, me, &entered);
                 return Ok(Json(json!({ "room": room })).into_response());
             }

@@ -1,6 +1,6 @@
 //! Rooms: making, finding, joining and leaving them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use roomlog_core::{
     event::{Body as EventBody, Event, MemberChange, RoomEvent, RoomKind},
     ids::{RoomId, RoomKey, UserId},
     permission,
-    room_state::{MemberState, Membership, RoomMeta},
+    room_state::{MemberState, Membership},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ use crate::{
     gateway::{Carried, Gateway},
     hub::{Entered, Purpose},
     publish::{Record, fresh_id},
+    room_list::Item,
     users::User,
 };
 
@@ -38,6 +39,9 @@ const SLOW_MODE_S_MAX: u32 = 86_400;
 /// Entries of a page, where the client names no number and at most.
 const PAGE_DEFAULT: u16 = 50;
 const PAGE_MAX: u16 = 200;
+
+/// How long a user's list may take to be read.
+const LIST_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 pub(super) struct NewRoom {
@@ -108,7 +112,6 @@ pub(super) async fn create(
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::Create, record)
         .await?;
-    signed_in.user.note_room(id.clone());
     let room =
         json!({ "id": id.as_str(), "name": name, "kind": kind.as_str(), "public": wanted.public });
     Ok(answer(
@@ -227,61 +230,33 @@ pub(super) async fn list(
     if listing.public {
         return list_public(&gateway, &listing).await;
     }
-    let stored = gateway
-        .source
-        .store
-        .rooms_of(&signed_in.user.id)
+    let shown = gateway.room_lists.show(signed_in.caller.clone());
+    let shown = tokio::time::timeout(LIST_WAIT, shown)
         .await
-        .map_err(|error| Problem::store(&error))?;
-    let mut rooms: BTreeMap<RoomId, Option<Membership>> = stored
-        .into_iter()
-        .map(|row| (row.room, Some(row.membership)))
-        .collect();
-    // What was changed through this gateway may not be stored yet.
-    for room in signed_in.user.noted_rooms() {
-        let entered = gateway
-            .hub
-            .enter(&(&room).into(), &signed_in.caller, Purpose::FIND, None)
-            .await;
-        rooms.insert(room, entered.ok().and_then(|entered| entered.member));
-    }
-    rooms.retain(|_, member| member.is_some_and(|member| member.is_in()));
-    let keys: Vec<RoomKey> = rooms.keys().map(RoomKey::from).collect();
-    let rows = gateway
-        .source
-        .store
-        .rooms(&keys)
-        .await
-        .map_err(|error| Problem::store(&error))?;
-    let metas: BTreeMap<RoomId, (u64, u64, RoomMeta)> = rows
-        .into_iter()
-        .filter_map(|row| {
-            Some((
-                row.key.room()?,
-                (row.head.seq.0, row.head.count.0, row.meta?),
-            ))
-        })
-        .collect();
-    let mut items = Vec::new();
-    for (room, member) in &rooms {
-        let role = member.map(|member| member.role.as_str());
-        if let Some((head, count, meta)) = metas.get(room) {
-            if meta.deleted {
-                continue;
-            }
-            let mut item = json!({
-                "id": room.as_str(), "name": meta.name, "kind": meta.kind.as_str(), "public": meta.public,
-                "head": head, "count": count, "role": role,
-            });
-            if meta.kind == RoomKind::Direct {
-                item["with"] = partner(&meta.name, &signed_in.user.id).into();
-            }
-            items.push(item);
-        } else if let Ok(entered) = enter(&gateway, &signed_in, &room.into()).await {
-            items.push(described(room, &signed_in.user.id, &entered));
-        }
-    }
+        .map_err(|_| Problem::new(Code::StoreUnavailable, "the store did not answer"))?;
+    let user = &signed_in.user.id;
+    let items: Vec<Value> = shown?.iter().map(|item| listed(item, user)).collect();
     Ok(Json(json!({ "items": items })).into_response())
+}
+
+/// A room as one's own list shows it, with the numbers of `/user/queue/rooms`.
+fn listed(item: &Item, user: &UserId) -> Value {
+    let mut listed = json!({
+        "id": item.key.as_str(),
+        "name": item.meta.name,
+        "kind": item.meta.kind.as_str(),
+        "public": item.meta.public,
+        "role": item.member.role.as_str(),
+        "head": item.head.seq.0,
+        "count": item.head.count.0,
+        "unread": item.unread,
+        "mentions": item.mentions,
+        "last": item.last,
+    });
+    if item.meta.kind == RoomKind::Direct {
+        listed["with"] = partner(&item.meta.name, user).into();
+    }
+    listed
 }
 
 async fn list_public(gateway: &Gateway, listing: &Listing) -> Answer {
@@ -320,7 +295,6 @@ async fn change(
 ) -> Answer {
     let user = signed_in.user.id.clone();
     let carried = change_member(gateway, signed_in, &room.0, &user, change).await?;
-    signed_in.user.note_room(room.0.clone());
     Ok(answer(carried, StatusCode::OK, json!({})))
 }
 

@@ -81,6 +81,8 @@ pub(crate) struct Room {
     recent: Recent,
     audience: Audience,
     pub(super) signals: Signals,
+    /// Whether it is on the list of somebody here.
+    pub(super) is_followed: bool,
     standing: Standing,
     /// Who became a member or ceased to be one, for those who keep count.
     moves: Vec<(UserId, bool)>,
@@ -118,6 +120,7 @@ impl Room {
             recent: Recent::default(),
             audience: Audience::default(),
             signals: Signals::default(),
+            is_followed: false,
             standing,
             moves: Vec::new(),
             paces: Paces::default(),
@@ -135,6 +138,15 @@ impl Room {
     /// The last event shown.
     pub(crate) fn head(&self) -> Seq {
         self.shown
+    }
+
+    /// The last event shown, with its count.
+    pub(crate) fn head_and_count(&self) -> RoomHead {
+        RoomHead {
+            key: self.key.clone(),
+            seq: self.shown,
+            count: self.count,
+        }
     }
 
     /// Messages and notices up to there.

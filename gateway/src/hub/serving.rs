@@ -2,10 +2,13 @@
 
 use roomlog_core::{
     code::{Code, Refusal},
-    ids::{Seq, UserId},
+    ids::{RoomKey, Seq, UserId},
     interest::Level,
 };
-use roomlog_platform::kafka::{EVENTS_TOPIC, Outgoing, ProduceError};
+use roomlog_platform::{
+    kafka::{EVENTS_TOPIC, Outgoing, ProduceError},
+    link::RoomInterest,
+};
 use tokio::task::JoinSet;
 
 use super::{
@@ -13,7 +16,7 @@ use super::{
     access::{Caller, Purpose, decide},
     backfill::{self, Source},
     room::{Need, Room},
-    shard::{Fetched, OpenRoom, interest},
+    shard::{Fetched, OpenRoom, badge_interest, interest},
 };
 use crate::{clock, metrics, publish::Acknowledgement};
 
@@ -56,6 +59,27 @@ impl Source {
     pub(super) fn declare(&self, room: &Room, level: Level) {
         for link in self.links.owners(room.key()) {
             self.links.set_interest(link, [interest(room, level)]);
+        }
+    }
+
+    /// Declares interest in a room that is only on lists here.
+    pub(super) fn declare_badge(&self, key: &RoomKey) {
+        self.declare_all(key, &badge_interest(key));
+    }
+
+    /// Declares that nobody here is interested in a room.
+    pub(super) fn declare_none(&self, key: &RoomKey) {
+        let none = RoomInterest {
+            level: Level::None,
+            signals: false,
+            ..badge_interest(key)
+        };
+        self.declare_all(key, &none);
+    }
+
+    fn declare_all(&self, key: &RoomKey, interest: &RoomInterest) {
+        for link in self.links.owners(key) {
+            self.links.set_interest(link, [interest.clone()]);
         }
     }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use roomlog_core::{
     code::{Code, Refusal},
+    event::Kind,
     ids::{RoomKey, UserId},
     interest::Level,
     partition::partition_of,
     room_state::Membership,
-    signal::Stamped,
+    signal::{Signal, Stamped},
     standing::Ahead,
+    unread::ReadPosition,
 };
 use roomlog_platform::{
     link::{LinkId, RoomHead, RoomInterest, Said},
@@ -30,7 +32,7 @@ use super::{
     room::Room,
     serving::refuse_for_want_of,
 };
-use crate::{clock, metrics};
+use crate::{clock, metrics, room_list::Heard};
 
 /// Rooms of one shard. Beyond it requests for further rooms are refused `overloaded`.
 const ROOMS_MAX: usize = 100_000;
@@ -53,6 +55,8 @@ pub(super) struct Shard {
     fetches: JoinSet<Fetched>,
     /// Rooms in which signals are to become due.
     lively: HashSet<RoomKey>,
+    /// Rooms on the lists of users here.
+    followed: HashSet<RoomKey>,
 }
 
 enum Slot {
@@ -100,6 +104,7 @@ impl Shard {
             rooms: HashMap::new(),
             fetches: JoinSet::new(),
             lively: HashSet::new(),
+            followed: HashSet::new(),
         }
     }
 
@@ -166,6 +171,8 @@ impl Shard {
                     tokio::task::consume_budget().await;
                 }
             }
+            Command::Follow(keys) => self.follow(keys),
+            Command::Unfollow(keys) => self.unfollow(&keys),
             Command::Heads(heads) => heads.into_iter().for_each(|head| self.note_head(&head)),
             Command::Owned {
                 link,
@@ -183,7 +190,44 @@ impl Shard {
         }
     }
 
+    /// Follows rooms for lists: heads and what matters there is passed on, whether somebody looks at the room or not.
+    fn follow(&mut self, keys: Vec<RoomKey>) {
+        for key in keys {
+            match self.rooms.get_mut(&key) {
+                Some(Slot::Open(open)) => {
+                    open.room.is_followed = true;
+                    self.source.declare(&open.room, Level::Live);
+                    let head = open.room.head_and_count();
+                    self.source.ear.tell(Heard::Head(head));
+                }
+                _ => self.source.declare_badge(&key),
+            }
+            self.followed.insert(key);
+        }
+    }
+
+    fn unfollow(&mut self, keys: &[RoomKey]) {
+        for key in keys.iter().filter(|key| self.followed.remove(*key)) {
+            match self.rooms.get_mut(key) {
+                Some(Slot::Open(open)) => {
+                    open.room.is_followed = false;
+                    self.source.declare(&open.room, Level::Live);
+                }
+                _ => self.source.declare_none(key),
+            }
+        }
+    }
+
+    /// Passes an event on to the lists, where it may matter there.
+    fn tell_lists(&self, event: &StoredEvent) {
+        // Whoever joins a room is told of it, though nobody here may have known of it.
+        if self.followed.contains(&event.key) || matches!(event.kind, Kind::Member | Kind::Room) {
+            self.source.ear.tell(Heard::Event(event.clone()));
+        }
+    }
+
     fn take(&mut self, event: StoredEvent) {
+        self.tell_lists(&event);
         if let Some(Slot::Open(open)) = self.rooms.get_mut(&event.key) {
             open.room.take(event);
             self.source.fetch_needs(&mut open.room, &mut self.fetches);
@@ -191,6 +235,15 @@ impl Shard {
     }
 
     fn hear(&mut self, signal: Stamped) {
+        if let Signal::Read { user, seq, count } = &signal.signal
+            && self.followed.contains(&signal.key)
+        {
+            self.source.ear.tell(Heard::Read {
+                key: signal.key.clone(),
+                user: user.clone(),
+                position: ReadPosition::at(*seq, *count),
+            });
+        }
         if let Some(Slot::Open(open)) = self.rooms.get_mut(&signal.key) {
             self.lively.insert(signal.key.clone());
             open.room.signals.take(signal);
@@ -240,6 +293,9 @@ impl Shard {
     }
 
     fn note_head(&mut self, head: &RoomHead) {
+        if self.followed.contains(&head.key) {
+            self.source.ear.tell(Heard::Head(head.clone()));
+        }
         if let Some(Slot::Open(open)) = self.rooms.get_mut(&head.key) {
             open.room.note_head(head.seq);
             self.source.fetch_needs(&mut open.room, &mut self.fetches);
@@ -296,6 +352,9 @@ impl Shard {
             | Fetched::Judges(ref key, _)
             | Fetched::Callers(ref key, ..) => key.clone(),
         };
+        if let Fetched::Events(_, events) = &fetched {
+            events.iter().for_each(|event| self.tell_lists(event));
+        }
         let Some(Slot::Open(open)) = self.rooms.get_mut(&key) else {
             return;
         };
@@ -342,6 +401,7 @@ impl Shard {
         );
         let mut room = Room::new(opened.head, opened.standing, epoch, traces, now_ms);
         room.recall_posts(&opened.latest);
+        room.is_followed = self.followed.contains(&key);
         self.source.declare(&room, Level::Live);
         let mut open = Box::new(OpenRoom {
             room,
@@ -360,13 +420,16 @@ impl Shard {
             Slot::Open(open) => Some(&open.room),
             Slot::Opening(_) => None,
         });
-        let theirs = open.filter(|room| {
-            partitions.contains(&partition_of(
-                room.key().as_str().as_bytes(),
-                partition_count,
-            ))
-        });
-        let interest: Vec<_> = theirs.map(|room| interest(room, Level::Live)).collect();
+        let is_theirs = |key: &RoomKey| {
+            partitions.contains(&partition_of(key.as_str().as_bytes(), partition_count))
+        };
+        let theirs = open.filter(|room| is_theirs(room.key()));
+        let mut interest: Vec<_> = theirs.map(|room| interest(room, Level::Live)).collect();
+        let elsewhere = self
+            .followed
+            .iter()
+            .filter(|key| is_theirs(key) && !matches!(self.rooms.get(*key), Some(Slot::Open(_))));
+        interest.extend(elsewhere.map(badge_interest));
         self.source.links.set_interest(link, interest);
     }
 
@@ -384,7 +447,10 @@ impl Shard {
                 signals.rest();
             }
             if is_over {
-                source.declare(&open.room, Level::None);
+                match open.room.is_followed {
+                    true => source.declare_badge(open.room.key()),
+                    false => source.declare_none(open.room.key()),
+                }
             } else if heard_in_vain {
                 source.declare(&open.room, Level::Live);
             }
@@ -399,6 +465,16 @@ pub(super) fn interest(room: &Room, level: Level) -> RoomInterest {
         key: room.key().clone(),
         level,
         seq: Some(room.head()),
-        signals: room.signals.is_declared,
+        signals: room.signals.is_declared || room.is_followed,
+    }
+}
+
+/// Interest in a room that nobody here looks at and somebody here has on their list.
+pub(super) fn badge_interest(key: &RoomKey) -> RoomInterest {
+    RoomInterest {
+        key: key.clone(),
+        level: Level::Badge,
+        seq: None,
+        signals: true,
     }
 }

@@ -1,0 +1,215 @@
+//! One user's list: its rooms, who is shown it, and what they have yet to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::ws::Utf8Bytes;
+use roomlog_core::{
+    ids::{RoomKey, Seq},
+    session::SubIndex,
+    stomp::{Mark, MessageFrame, Provenance},
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::entry::{Entry, Item, Level};
+use crate::{
+    clock,
+    hub::{Caller, ConnectionId, Subscriber, text},
+    outbox::Delivery,
+};
+use roomlog_core::code::Refusal;
+
+/// A list and its audience.
+pub(super) struct List {
+    pub(super) caller: Caller,
+    pub(super) rooms: BTreeMap<RoomKey, Entry>,
+    /// Rooms of which something may have to be told.
+    pub(super) dirty: BTreeSet<RoomKey>,
+    gone: BTreeSet<RoomKey>,
+    pub(super) state: State,
+    /// Rooms that are being looked at, as they may belong here.
+    pub(super) looking: usize,
+    subscribers: Vec<Subscriber>,
+    /// Those who wait until the list is read.
+    waiting: Vec<Waiter>,
+    /// The rank of the last MESSAGE. Begins with the time, so that ids stay apart when the list is read again.
+    number: u64,
+    pub(super) used_ms: u64,
+}
+
+/// How far a list is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its rows are being read.
+    Reading,
+    /// What is not stored yet is being counted in, for at most until then.
+    Levelling { until_ms: u64 },
+    /// It is shown.
+    Shown,
+}
+
+/// Somebody who wants to see the list.
+enum Waiter {
+    Subscriber(Box<Subscriber>),
+    Reader(oneshot::Sender<Result<Vec<Item>, Refusal>>),
+}
+
+// === impl List ===
+
+impl List {
+    pub(super) fn new(caller: Caller) -> Self {
+        Self {
+            caller,
+            rooms: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            state: State::Reading,
+            looking: 0,
+            subscribers: Vec::new(),
+            waiting: Vec::new(),
+            number: clock::unix_ms(),
+            used_ms: clock::monotonic_ms(),
+        }
+    }
+
+    /// Adds a subscriber, who is shown a snapshot as soon as there is one.
+    pub(super) fn subscribe(&mut self, subscriber: Subscriber) {
+        self.unsubscribe(subscriber.connection, subscriber.index);
+        match self.state {
+            State::Shown => self.show_to(subscriber),
+            _ => self.waiting.push(Waiter::Subscriber(Box::new(subscriber))),
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, connection: ConnectionId, index: SubIndex) {
+        let is_it = |it: &Subscriber| (it.connection, it.index) == (connection, index);
+        self.subscribers.retain(|it| !is_it(it));
+        self.waiting
+            .retain(|waiter| !matches!(waiter, Waiter::Subscriber(it) if is_it(it)));
+    }
+
+    /// Answers with the list as soon as it is read.
+    pub(super) fn show(&mut self, reply: oneshot::Sender<Result<Vec<Item>, Refusal>>) {
+        match self.state {
+            State::Shown => drop(reply.send(Ok(self.items()))),
+            _ => self.waiting.push(Waiter::Reader(reply)),
+        }
+    }
+
+    /// Shows it to all who wait, once everything is counted in or has taken too long.
+    pub(super) fn settle(&mut self, now_ms: u64) {
+        let State::Levelling { until_ms } = self.state else {
+            return;
+        };
+        let is_even =
+            self.looking == 0 && self.rooms.values().all(|entry| entry.level == Level::Even);
+        if !is_even && now_ms < until_ms {
+            return;
+        }
+        self.state = State::Shown;
+        for waiter in std::mem::take(&mut self.waiting) {
+            match waiter {
+                Waiter::Subscriber(subscriber) => self.show_to(*subscriber),
+                // Who asked may be gone.
+                Waiter::Reader(reply) => drop(reply.send(Ok(self.items()))),
+            }
+        }
+    }
+
+    /// Takes a room off the list; `true` if it was on it.
+    pub(super) fn remove(&mut self, key: &RoomKey) -> bool {
+        let was = self.rooms.remove(key).is_some();
+        if was {
+            self.gone.insert(key.clone());
+        }
+        was
+    }
+
+    /// Adds a room, or finds it.
+    pub(super) fn entry(&mut self, key: &RoomKey, new: impl FnOnce() -> Entry) -> &mut Entry {
+        self.gone.remove(key);
+        self.rooms.entry(key.clone()).or_insert_with(new)
+    }
+
+    /// Tells every subscriber what changed, each room's latest values once.
+    pub(super) fn tell(&mut self) {
+        if self.state != State::Shown {
+            return;
+        }
+        for key in std::mem::take(&mut self.gone) {
+            let gone = json!({ "type": "change", "room": key.as_str(), "gone": true });
+            self.send(&gone);
+        }
+        for key in std::mem::take(&mut self.dirty) {
+            let change = self
+                .rooms
+                .get_mut(&key)
+                .and_then(|entry| entry.change(&key));
+            if let Some(change) = change {
+                self.send(&change);
+            }
+        }
+    }
+
+    /// Whether anybody sees it or waits for it.
+    pub(super) fn is_watched(&mut self) -> bool {
+        self.subscribers.retain(|it| !it.outbox.is_closed());
+        !self.subscribers.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// By last activity, the latest first.
+    fn items(&self) -> Vec<Item> {
+        let mut items: Vec<_> = self
+            .rooms
+            .iter()
+            .map(|(key, entry)| entry.item(key))
+            .collect();
+        items.sort_by_key(|item| std::cmp::Reverse(item.at_ms));
+        items
+    }
+
+    fn show_to(&mut self, subscriber: Subscriber) {
+        for (key, entry) in &mut self.rooms {
+            entry.told(key);
+        }
+        let rooms: Vec<Value> = self.items().iter().map(Item::json).collect();
+        let snapshot = json!({ "type": "snapshot", "rooms": rooms });
+        self.number += 1;
+        let frame = frame(self.number, &snapshot);
+        let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
+        let delivered = delivery(&subscriber, self.number, sealed);
+        if subscriber.outbox.push_signal(delivered) {
+            self.subscribers.push(subscriber);
+        }
+    }
+
+    fn send(&mut self, change: &Value) {
+        self.number += 1;
+        let (number, frame) = (self.number, frame(self.number, change));
+        self.subscribers.retain(|subscriber| {
+            let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
+            // Who takes nothing more begins anew by themselves.
+            subscriber
+                .outbox
+                .push_signal(delivery(subscriber, number, sealed))
+        });
+    }
+}
+
+fn delivery(to: &Subscriber, number: u64, frame: Utf8Bytes) -> Delivery {
+    Delivery {
+        index: to.index,
+        seq: Seq(number),
+        frame,
+    }
+}
+
+fn frame(number: u64, body: &Value) -> MessageFrame {
+    let message_id = format!("rooms-{number}");
+    let server = [
+        ("message-id", message_id.as_str()),
+        ("destination", "/user/queue/rooms"),
+        ("content-type", "application/json"),
+    ];
+    MessageFrame::new(Mark::Number(number), &server, [], &body.to_string())
+}
