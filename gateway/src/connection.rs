@@ -3,6 +3,7 @@
 mod following;
 mod listening;
 mod listing;
+mod looking;
 mod requests;
 mod sending;
 mod subscription;
@@ -34,6 +35,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use self::{
     listening::Listening,
     listing::Listing,
+    looking::{Looking, Unmarked},
     sending::Checked,
     subscription::{Batch, Begin, Subscription},
     wire::{Input, Wire},
@@ -87,6 +89,7 @@ pub(crate) struct Connection {
     /// Subscriptions to the user's list of rooms.
     listings: HashMap<SubIndex, Listing>,
     typing: TypingPace,
+    looking: Looking,
     /// Whether the client says goodbye.
     ending: Ending,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -125,6 +128,8 @@ enum Outcome {
     Lists(SubIndex, RequestId),
     /// A subscription to signals has begun, or not.
     Listens(SubIndex, Result<(), Refusal>),
+    /// What was seen is marked, but for these.
+    Marked(Unmarked),
     Produced {
         request: RequestId,
         key: RoomKey,
@@ -178,6 +183,7 @@ impl Connection {
             listening: HashMap::new(),
             listings: HashMap::new(),
             typing: TypingPace::default(),
+            looking: Looking::default(),
             ending: Ending::Lost,
             doing: FuturesUnordered::new(),
             deferred: VecDeque::new(),
@@ -363,6 +369,7 @@ impl Connection {
     /// Says goodbye and sees through what was begun.
     async fn leave(mut self, is_gone: bool) {
         self.outbox.close();
+        self.mark_all_seen();
         let events = self.subscriptions.drain();
         let events = events.map(|(index, it)| (index, it.key, it.envelope));
         let signals = self.listening.drain();

@@ -11,7 +11,10 @@ use std::{
 
 use axum::extract::ws::Utf8Bytes;
 use futures_util::task::AtomicWaker;
-use roomlog_core::{ids::Seq, session::SubIndex};
+use roomlog_core::{
+    ids::{Count, Seq},
+    session::SubIndex,
+};
 
 /// Bytes of frames that may wait for one client. A single larger frame passes when nothing else waits. When full, all of
 /// it is dropped and replayed by seq.
@@ -31,6 +34,8 @@ pub(crate) struct Delivery {
     pub(crate) index: SubIndex,
     /// Its place, by which the connection sees that nothing is missing; the MESSAGE's rank for a signal.
     pub(crate) seq: Seq,
+    /// The room's count there; nothing for a signal.
+    pub(crate) count: Count,
     /// The whole frame, shared with all who get the same bytes.
     pub(crate) frame: Utf8Bytes,
 }
@@ -224,6 +229,7 @@ mod tests {
         Delivery {
             index: SubIndex(0),
             seq: Seq(seq),
+            count: Count(seq),
             frame: "x".repeat(bytes).into(),
         }
     }

@@ -15,7 +15,7 @@ use roomlog_core::{
     ids::{RoomKey, UserId},
     room_log::{Head, Outcome, Position, RoomLog},
     room_state::Effect,
-    unread::{joiner, reads_by_sending},
+    unread::{joiner, named_by, reads_by_sending},
 };
 use roomlog_platform::{
     dynamo::{EventRow, KeyShards, MemberRow, PartitionRow, RoomRow},
@@ -51,8 +51,8 @@ pub(crate) struct Entry {
 
 #[derive(Debug)]
 enum Verdict {
-    /// An event whose state does not matter to the fold.
-    Plain(StoredEvent),
+    /// An event whose state does not matter to the fold, and whom it names.
+    Plain(StoredEvent, Vec<UserId>),
     /// An event that changes an earlier message.
     Amending(StoredEvent, Amendment),
     /// An event to be folded.
@@ -218,10 +218,13 @@ impl Ledger {
     fn packed(&mut self, entry: Entry) -> Option<((EventRow, KeyShards), Step)> {
         let generation = entry.after.position.generation;
         let (mut changes, mut void, mut joined) = (Vec::new(), false, None);
-        let mut amendment = None;
+        let (mut amendment, mut named) = (None, Vec::new());
         let event = match entry.verdict {
             Verdict::Nothing => return None,
-            Verdict::Plain(stored) => stored,
+            Verdict::Plain(stored, names) => {
+                named = names;
+                stored
+            }
             Verdict::Amending(stored, amends) => {
                 amendment = Some(amends);
                 stored
@@ -254,6 +257,7 @@ impl Ledger {
                 position,
             },
             readers: readers(&event, joined),
+            named,
             changes,
             amendment,
         };
@@ -297,7 +301,7 @@ impl Verdict {
             Ok(event) if is_folded(&event) => Self::Folded(stored, Box::new(event)),
             Ok(event) => match Amendment::of(&event, stored.seq, stored.at_ms) {
                 Some(amendment) => Self::Amending(stored, amendment),
-                None => Self::Plain(stored),
+                None => Self::Plain(stored, named_by(&event).cloned().collect()),
             },
             Err(why) => Self::Unreadable(stored, why),
         }

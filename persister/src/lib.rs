@@ -7,7 +7,8 @@
 //! - `shelf` writes to the store for as long as it takes.
 //!
 //! Event rows may be written in any order, as nothing follows from them. Rows that say "stored up to here" move only
-//! over the contiguous stored prefix of the partition: first the read positions of senders and joiners, then rooms
+//! over the contiguous stored prefix of the partition: first the read positions of senders and joiners, mentions
+//! and changes of messages, then rooms
 //! with the standings that changed, then the partition's own row, and last the group's offset, which is a hint.
 //! Whatever stops in between is done again from the partition's row, and comes to the same rows.
 

@@ -1,6 +1,6 @@
 //! What rows follow from events that are stored, and in which order they may move.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roomlog_core::{
     amendment::{Amendment, Change as Amends},
@@ -10,7 +10,7 @@ use roomlog_core::{
     unread::{Positions, ReadPosition},
 };
 use roomlog_platform::dynamo::{
-    MEMBERS_PER_MOVE_MAX, MembershipMove, PartitionRow, ReadMark, RoomMove,
+    MEMBERS_PER_MOVE_MAX, MembershipMove, Mention, PartitionRow, ReadMark, RoomMove,
 };
 
 /// Text of an edit that counts as one more step.
@@ -25,6 +25,8 @@ pub(crate) struct Step {
     pub(crate) head: Head,
     /// Who has thereby read up to the event: its sender, and who joined by it.
     pub(crate) readers: Vec<UserId>,
+    /// Whom it names.
+    pub(crate) named: Vec<UserId>,
     /// What it changes about the room's state.
     pub(crate) changes: Vec<Change>,
     /// What it changes about an earlier message.
@@ -33,13 +35,14 @@ pub(crate) struct Step {
 
 /// The rows that follow from a contiguous run of events, as few as possible.
 ///
-/// They are written in this order: [`Self::reads`] and [`Self::amendments`], [`Self::rooms`], [`Self::partition`]. The
-/// first two come before the rooms because a room's row hides the events up to it from whoever does this again, and
+/// They are written in this order: [`Self::reads`], [`Self::mentions`] and [`Self::amendments`], [`Self::rooms`],
+/// [`Self::partition`]. The first three come before the rooms because a room's row hides the events up to it from whoever does this again, and
 /// because readers add the events after it to what they find here.
 #[derive(Debug)]
 pub(crate) struct Moves {
     partition: u32,
     reads: Positions<(RoomKey, UserId)>,
+    mentions: BTreeSet<Mention>,
     amendments: BTreeMap<Amended, Amendment>,
     rooms: BTreeMap<RoomKey, Vec<RoomMove>>,
     reached: Option<PartitionRow>,
@@ -78,6 +81,7 @@ impl Moves {
         Self {
             partition,
             reads: Positions::default(),
+            mentions: BTreeSet::new(),
             amendments: BTreeMap::new(),
             rooms: BTreeMap::new(),
             reached: None,
@@ -87,14 +91,20 @@ impl Moves {
 
     /// Adds an event. Events come in log order.
     pub(crate) fn add(&mut self, step: Step) {
-        self.steps += 1 + step.amendment.as_ref().map_or(0, weight);
+        self.steps += 1 + step.named.len() + step.amendment.as_ref().map_or(0, weight);
         let Step {
             key,
             head,
             readers,
+            named,
             changes,
             amendment,
         } = step;
+        self.mentions.extend(named.into_iter().map(|user| Mention {
+            user,
+            key: key.clone(),
+            seq: head.seq,
+        }));
         for reader in readers {
             let at = ReadPosition::at(head.seq, head.count);
             self.reads.note((key.clone(), reader), at);
@@ -155,6 +165,11 @@ impl Moves {
     /// The read positions, each its furthest.
     pub(crate) fn reads(&self) -> Vec<ReadMark> {
         read_marks(self.reads.clone())
+    }
+
+    /// Whom messages name.
+    pub(crate) fn mentions(&self) -> Vec<Mention> {
+        self.mentions.iter().cloned().collect()
     }
 
     /// The changes of messages, each the last of its kind.
@@ -245,6 +260,7 @@ mod tests {
                 },
             },
             readers: vec![user.clone()],
+            named: Vec::new(),
             changes: vec![Change::Member(user, membership)],
             amendment: None,
         }

@@ -11,8 +11,9 @@ use roomlog_core::{
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{
-        AMENDS_AT_ONCE, EventRow, EventWrite, KeyShards, MemberRow, PartitionRow, READS_AT_ONCE,
-        ReadMark, RoomMove, RoomRow, Running, Store, StoreError,
+        AMENDS_AT_ONCE, EventRow, EventWrite, KeyShards, MENTION_BATCHES_AT_ONCE, MemberRow,
+        Mention, PartitionRow, READS_AT_ONCE, ReadMark, RoomMove, RoomRow, Running, Store,
+        StoreError,
     },
     kafka::EVENTS_TOPIC,
     message_trace,
@@ -94,6 +95,7 @@ impl Shelf {
     /// Moves all rows that follow from stored events, in the order they must move. Says where the rooms are now.
     pub(crate) async fn make(&self, moves: &Moves) -> Result<Vec<(RoomKey, Head)>, StoreError> {
         self.move_reads(&moves.reads()).await?;
+        self.note_mentions(&moves.mentions()).await?;
         self.amend(&moves.amendments()).await?;
         let mut moving = Running::at_most(ROOMS_AT_ONCE);
         for steps in moves.rooms() {
@@ -114,6 +116,17 @@ impl Shelf {
             moving.begin(moved.boxed()).await?;
         }
         moving.finish().await.map(drop)
+    }
+
+    async fn note_mentions(&self, mentions: &[Mention]) -> Result<(), StoreError> {
+        if mentions.is_empty() {
+            return Ok(());
+        }
+        let turn = (&self.movers, MENTION_BATCHES_AT_ONCE as u32);
+        insist(Operation::Mention, turn, || {
+            self.store.put_mentions(mentions)
+        })
+        .await
     }
 
     async fn amend(&self, amendments: &[(RoomKey, Amendment)]) -> Result<(), StoreError> {

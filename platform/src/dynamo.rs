@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod item;
 mod members;
+mod mentions;
 mod partitions;
 mod rooms;
 mod rows;
@@ -43,6 +44,7 @@ pub use self::{
         Direction, EVENTS_READ_BYTES_MAX, EVENTS_READ_MAX, EventPage, EventQuery, EventWrite,
     },
     members::{MemberPage, READS_AT_ONCE, ReadMark},
+    mentions::{MENTION_BATCHES_AT_ONCE, Mention},
     rooms::{MEMBERS_PER_MOVE_MAX, MembershipMove, Moved, PublicPage, RoomMove, RoomNames},
     rows::{
         EventRow, KeyShards, MemberRow, PartitionRow, PublicRoom, RoomRow, RoomsOfRow, TopicRow,

@@ -9,6 +9,7 @@ use roomlog_core::{
     ids::Seq,
     session::{AckMode, Done, Mark, RequestId, SubIndex},
     stomp::Provenance,
+    unread::ReadPosition,
 };
 
 use super::{
@@ -43,8 +44,11 @@ impl Connection {
                 self.session
                     .delivered(delivery.index, Mark::Number(delivery.seq.0));
             }
+            let at = ReadPosition::at(delivery.seq, delivery.count);
+            self.looking.delivered(&subscription.key, at);
             self.wire.push(delivery.frame);
         }
+        self.mark_seen();
         self.session.wrote(now_ms);
     }
 
@@ -127,6 +131,7 @@ impl Connection {
                     bytes += shown.bytes();
                     self.replay(index, shown);
                 }
+                self.mark_seen();
                 self.session.wrote(now_ms);
             }
             Ok(Batch::Live) if is_stale => subscription.state = State::Behind,
@@ -154,6 +159,8 @@ impl Connection {
         if subscription.ack != AckMode::Auto {
             self.session.delivered(index, Mark::Number(shown.seq.0));
         }
+        let at = ReadPosition::at(shown.seq, shown.count);
+        self.looking.delivered(&subscription.key, at);
         self.wire
             .push(shown.sealed(&subscription.envelope, Provenance::Replay));
     }

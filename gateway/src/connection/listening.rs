@@ -146,6 +146,9 @@ impl Connection {
         let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());
         let (request, key) = (publish.request, RoomKey::from(&publish.room));
         let (connection, looks) = (self.id, publish.verb == Verb::Focus);
+        if publish.verb != Verb::Typing {
+            self.looking.turn(&key, looks);
+        }
         let typing = match publish.verb {
             Verb::Typing => match typing(&publish.body) {
                 Ok(on) if self.typing.is_news(&publish.room, on, now_ms) => Some(on),

@@ -99,6 +99,7 @@ impl Connection {
                 }
                 self.complete(request, outcome.map(|()| Done::Plain), now_ms);
             }
+            Outcome::Marked(unmarked) => self.marked(unmarked),
             Outcome::Checked { ask, checked } => self.checked(ask, checked, now_ms),
         }
     }

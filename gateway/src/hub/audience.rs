@@ -62,6 +62,7 @@ impl Audience {
                 live.outbox.push(Delivery {
                     index: live.index,
                     seq: shown.seq,
+                    count: shown.count,
                     frame: frame.clone(),
                 })
             });

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use axum::extract::ws::Utf8Bytes;
 use foldhash::HashMap;
 use roomlog_core::{
-    ids::{RoomKey, Seq, UserId},
+    ids::{Count, RoomKey, Seq, UserId},
     presence::{Mirror, News, View},
     session::SubIndex,
     signal::{Change, Live, Stamped},
@@ -238,6 +238,7 @@ fn delivery(to: &Subscriber, number: u64, frame: Utf8Bytes) -> Delivery {
     Delivery {
         index: to.index,
         seq: Seq(number),
+        count: Count::ZERO,
         frame,
     }
 }

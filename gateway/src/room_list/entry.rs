@@ -84,6 +84,13 @@ impl Entry {
         self.badge.note_position(position)
     }
 
+    /// Takes messages that name the user, wherever they lie.
+    pub(super) fn note_mentions(&mut self, seqs: &[Seq]) {
+        for seq in seqs {
+            self.badge.note_mention(*seq);
+        }
+    }
+
     /// The last event heard of.
     pub(super) fn head(&self) -> ReadPosition {
         self.badge.head()

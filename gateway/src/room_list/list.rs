@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::ws::Utf8Bytes;
 use roomlog_core::{
-    ids::{RoomKey, Seq},
+    ids::{Count, RoomKey, Seq},
     session::SubIndex,
     stomp::{Mark, MessageFrame, Provenance},
 };
@@ -200,6 +200,7 @@ fn delivery(to: &Subscriber, number: u64, frame: Utf8Bytes) -> Delivery {
     Delivery {
         index: to.index,
         seq: Seq(number),
+        count: Count::ZERO,
         frame,
     }
 }

@@ -9,7 +9,7 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     backoff::Backoff,
-    dynamo::{Consistency, MemberRow, StoreError},
+    dynamo::{Consistency, MemberRow, Mention, StoreError},
     stored_event::StoredEvent,
 };
 use tokio::time::Instant;
@@ -30,6 +30,9 @@ const PREVIEW_EVENTS_MAX: u64 = 400;
 /// what is stored and follows from there.
 const FILL_EVENTS_MAX: u64 = 10_000;
 
+/// Mentions that are read and dropped by one reading of a list; the next one drops more.
+const DROPS_MAX: usize = 500;
+
 /// A room as the store has it, for one user.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -39,6 +42,8 @@ pub(super) struct Row {
     /// The last event stored; the numbers below hold all up to it.
     pub(super) stored: ReadPosition,
     pub(super) position: ReadPosition,
+    /// Messages past the position that name the user.
+    pub(super) mentions: Vec<Seq>,
 }
 
 /// What looking at one room came to.
@@ -79,8 +84,10 @@ async fn rows_once(source: &Source, user: &UserId) -> Result<Vec<Row>, StoreErro
         .into_iter()
         .map(|(key, row)| (key, position(&row)))
         .collect();
+    let mut mentions = mentions(source, user, &positions).await?;
     let rows = rooms.into_iter().filter_map(|room| {
         Some(Row {
+            mentions: mentions.remove(&room.key).unwrap_or_default(),
             meta: room.meta.filter(|meta| !meta.deleted)?,
             member: *memberships.get(&room.key)?,
             stored: ReadPosition::at(room.head.seq, room.head.count),
@@ -89,6 +96,38 @@ async fn rows_once(source: &Source, user: &UserId) -> Result<Vec<Row>, StoreErro
         })
     });
     Ok(rows.collect())
+}
+
+/// What names the user, room by room; what of it is read is dropped, now or next time.
+async fn mentions(
+    source: &Source,
+    user: &UserId,
+    positions: &HashMap<RoomKey, ReadPosition>,
+) -> Result<HashMap<RoomKey, Vec<Seq>>, StoreError> {
+    let (mut unread, mut read) = (HashMap::<_, Vec<Seq>>::new(), Vec::new());
+    for mention in source.store.mentions_of(user).await? {
+        match positions.get(&mention.key) {
+            Some(position) if mention.seq <= position.seq => read.push(mention),
+            Some(_) => unread.entry(mention.key).or_default().push(mention.seq),
+            // Of a room that is not joined, or whose row is not stored yet.
+            None => {}
+        }
+    }
+    drop_some(source, read);
+    Ok(unread)
+}
+
+fn drop_some(source: &Source, mut read: Vec<Mention>) {
+    read.truncate(DROPS_MAX);
+    if read.is_empty() {
+        return;
+    }
+    let store = source.store.clone();
+    tokio::spawn(async move {
+        if let Err(error) = store.drop_mentions(&read).await {
+            tracing::debug!(%error, "mentions that are read stay for now");
+        }
+    });
 }
 
 fn position(row: &MemberRow) -> ReadPosition {
@@ -113,7 +152,8 @@ pub(super) async fn look(
                     return Looked::Out;
                 };
                 return match row(source, key, &caller.user).await {
-                    Ok((stored, position)) => Looked::In(Box::new(Row {
+                    Ok((stored, position, mentions)) => Looked::In(Box::new(Row {
+                        mentions,
                         key: key.clone(),
                         meta,
                         member,
@@ -139,7 +179,7 @@ async fn row(
     source: &Source,
     key: &RoomKey,
     user: &UserId,
-) -> Result<(ReadPosition, ReadPosition), StoreError> {
+) -> Result<(ReadPosition, ReadPosition, Vec<Seq>), StoreError> {
     let Some(room) = key.room() else {
         return Ok(Default::default());
     };
@@ -149,9 +189,11 @@ async fn row(
         .member(&room, user, Consistency::Strong)
         .await?;
     let stored = stored.map(|row| ReadPosition::at(row.head.seq, row.head.count));
+    let mentions = source.store.mentions_in(key, user).await?.into_iter();
     Ok((
         stored.unwrap_or_default(),
         member.map(|row| position(&row)).unwrap_or_default(),
+        mentions.map(|mention| mention.seq).collect(),
     ))
 }
 

@@ -420,6 +420,7 @@ fn merge(list: &mut List, row: Row) {
     }
     entry.note_head(row.stored);
     entry.note_position(row.position);
+    entry.note_mentions(&row.mentions);
     entry.stored = row.stored;
     entry.level = Level::Stored;
     list.dirty.insert(row.key);

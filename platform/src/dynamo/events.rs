@@ -115,17 +115,26 @@ impl Store {
     }
 
     async fn put_batch(&self, batch: &[EventWrite<'_>]) -> Result<(), StoreError> {
-        let table = self.tables.name(tables::EVENTS);
         let stored_ms = number(unix_ms());
         let item = |write: &EventWrite<'_>| {
             let mut item = write.row.to_item(write.shards);
             item.extend([named(name::STORED, stored_ms.clone())]);
             item
         };
-        let mut requests = batch
+        let requests = batch
             .iter()
             .map(|write| put(item(write)))
             .collect::<Result<Vec<_>, _>>()?;
+        self.write_batch(tables::EVENTS, requests).await
+    }
+
+    /// Writes one batch to a table, until the store has left nothing of it out.
+    pub(super) async fn write_batch(
+        &self,
+        table: &str,
+        mut requests: Vec<WriteRequest>,
+    ) -> Result<(), StoreError> {
+        let table = self.tables.name(table);
         let mut backoff = Backoff::between(WRITE_WAIT.0, WRITE_WAIT.1);
         loop {
             let sent = self.client.batch_write_item();
@@ -254,7 +263,7 @@ pub(super) fn batches<'a, 'b>(writes: &'a [EventWrite<'b>]) -> Vec<&'a [EventWri
     batches
 }
 
-fn put(item: Item) -> Result<WriteRequest, StoreError> {
+pub(super) fn put(item: Item) -> Result<WriteRequest, StoreError> {
     let request = PutRequest::builder().set_item(Some(item)).build();
     let request = request.map_err(StoreError::built)?;
     Ok(WriteRequest::builder().put_request(request).build())

@@ -40,6 +40,7 @@ pub(super) mod name {
     pub(in super::super) const LOCALE: &str = "locale";
     pub(in super::super) const LOGIN: &str = "login";
     pub(in super::super) const MEMBERS: &str = "members";
+    pub(in super::super) const MENTION: &str = "mention";
     pub(in super::super) const MUTED: &str = "muted";
     pub(in super::super) const NAME: &str = "name";
     pub(in super::super) const OFFSET: &str = "offset";

@@ -21,6 +21,7 @@ pub(super) const ROOMS_OF: &str = "rooms_of";
 pub(super) const PARTITIONS: &str = "partitions";
 pub(super) const USERS: &str = "users";
 pub(super) const SESSIONS: &str = "sessions";
+pub(super) const MENTIONS: &str = "mentions";
 pub(super) const PATCHES: &str = "patches";
 pub(super) const REACTIONS: &str = "reactions";
 
@@ -108,7 +109,7 @@ fn all() -> Vec<Table> {
         // `<target>/<emoji>/<user>`, the target with leading zeros.
         table(REACTIONS, name::ROOM, Some((name::REACTION, S))),
         // `<room>/<seq>`, the seq with leading zeros.
-        table("mentions", name::USER, Some(("mention", S))),
+        table(MENTIONS, name::USER, Some((name::MENTION, S))),
         Table {
             expiry: Some(name::EXPIRES_AT),
             ..table(SESSIONS, name::SESSION, None)

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Frame, StompClient, System, user::User};
+use crate::harness::{
+    Frame, StompClient, System,
+    dynamo::Row,
+    user::User,
+    wait::{SOON, until},
+};
 
 /// A device that shows the user's list.
 struct Device {
@@ -214,4 +220,127 @@ async fn reading_shows_to_those_who_listen() {
             return;
         }
     }
+}
+
+/// The stored position of a user in a room.
+async fn stored_position(system: &System, room: &str, user: &User) -> Option<String> {
+    let rows = system.rows("members").await;
+    let text = |row: &Row, name: &str| row.get(name).and_then(|it| it.as_s().ok()).cloned();
+    let row = rows.iter().find(|row| {
+        text(row, "room").as_deref() == Some(room) && text(row, "user").as_deref() == Some(&user.id)
+    })?;
+    row.get("read_seq")?.as_n().ok().cloned()
+}
+
+#[tokio::test]
+async fn an_ack_moves_the_stored_position() {
+    let system = System::shared().await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    let mut reader = bob.connects().await;
+    let subscribe = Frame::subscribe("s", &format!("/topic/rooms/{room}")).with("ack", "client");
+    reader.request(subscribe).await;
+    let mut speaker = alice.connects().await;
+    for text in ["one", "two", "three"] {
+        says(&mut speaker, &room, text).await;
+    }
+    let received = reader.messages("s", 3).await;
+    let second = &received[1];
+    reader
+        .request(Frame::new("ACK").with("id", second.header("ack")))
+        .await;
+    let seq = second.number("seq").to_string();
+    until("the stored position", SOON, async || {
+        let stored = stored_position(system, &room, &bob).await;
+        (stored.as_ref() == Some(&seq)).then_some(())
+    })
+    .await;
+    let mut device = Device::of(&bob).await;
+    device.shows_unread(&room, 1, 0).await;
+}
+
+#[tokio::test]
+async fn what_comes_to_a_focused_session_is_read() {
+    let system = System::shared().await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    let mut device = Device::of(&bob).await;
+    let (mut looking, _) = bob.watches(&room).await;
+    let mut speaker = alice.connects().await;
+    says(&mut speaker, &room, "unseen").await;
+    device.shows_unread(&room, 1, 0).await;
+    let turn = |to: &str| Frame::new("SEND").with("destination", format!("/app/rooms/{room}/{to}"));
+    looking.request(turn("focus")).await;
+    for text in ["seen", "seen as well"] {
+        says(&mut speaker, &room, text).await;
+    }
+    device.shows_unread(&room, 0, 0).await;
+    device
+        .shows("the last message", |rooms| {
+            rooms[&room]["last"]["text"] == "seen as well" && rooms[&room]["unread"] == 0
+        })
+        .await;
+    looking.request(turn("unfocus")).await;
+    says(&mut speaker, &room, "unseen again").await;
+    device.shows_unread(&room, 1, 0).await;
+}
+
+#[tokio::test]
+async fn stored_mentions_are_counted_and_edits_joins_and_deletions_are_not() {
+    let system = System::shared().await;
+    let (alice, bob, carol) = (
+        system.user("alice"),
+        system.user("bob"),
+        system.user("carol"),
+    );
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    let messages = format!("rooms/{room}/messages");
+    let mut seqs = Vec::new();
+    for text in ["one", "two", "three"] {
+        let naming = json!({ "text": text, "mentions": [bob.id, alice.id] });
+        let posted = alice.rest.post(&messages, naming).await.ok();
+        seqs.push(posted["seq"].as_u64().expect("a seq"));
+    }
+    let change = |seq: u64| format!("{messages}/{seq}");
+    alice
+        .rest
+        .ask(
+            Method::PATCH,
+            &change(seqs[0]),
+            Some(json!({ "text": "new" })),
+            &[],
+        )
+        .await
+        .ok();
+    carol.joins(&room).await;
+    let last = alice
+        .rest
+        .ask(Method::DELETE, &change(seqs[1]), None, &[])
+        .await
+        .ok()["seq"]
+        .as_u64()
+        .expect("a seq");
+    until("everything is stored", SOON, async || {
+        let rows = system.rows("rooms").await;
+        let row = rows
+            .iter()
+            .find(|row| row.get("room").and_then(|it| it.as_s().ok()) == Some(&room))?;
+        let head: u64 = row.get("head")?.as_n().ok()?.parse().ok()?;
+        (head >= last).then_some(())
+    })
+    .await;
+    // The list is read from the store now, for the first time.
+    let mut device = Device::of(&bob).await;
+    device.shows_unread(&room, 3, 3).await;
+    let mut reader = bob.connects().await;
+    let read = Frame::new("SEND")
+        .with("destination", format!("/app/rooms/{room}/read"))
+        .body(json!({ "seq": seqs[1] }).to_string());
+    reader.request(read).await;
+    device.shows_unread(&room, 1, 1).await;
+    let mut alices = Device::of(&alice).await;
+    alices.shows_unread(&room, 0, 0).await;
 }
