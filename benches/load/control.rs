@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Serves as the control: accepts `sockets` connections, then writes `messages` of `bytes` to each at `rate` a second.
-pub(crate) fn serve(sockets: usize, messages: u64, bytes: usize, rate: f64) -> Result<()> {
+/// Serves as the control: accepts `sockets` connections, then makes `writes` of `bytes` to each at `rate` a second.
+pub(crate) fn serve(sockets: usize, writes: u64, bytes: usize, rate: f64) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
     let mut connections: Vec<TcpStream> = Vec::with_capacity(sockets);
@@ -20,8 +20,8 @@ pub(crate) fn serve(sockets: usize, messages: u64, bytes: usize, rate: f64) -> R
     }
     let payload = vec![b'x'; bytes];
     let start = Instant::now();
-    for message in 0..messages {
-        let due = start + Duration::from_secs_f64(message as f64 / rate);
+    for write in 0..writes {
+        let due = start + Duration::from_secs_f64(write as f64 / rate);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         for connection in &mut connections {
             connection.write_all(&payload)?;

@@ -47,6 +47,8 @@ pub(crate) struct Seen {
     pub(crate) latencies_us: Vec<u32>,
     /// From sent to RECEIPT, in microseconds, sorted.
     pub(crate) receipts_us: Vec<u32>,
+    /// From the moment the first message was due to the last delivery.
+    pub(crate) took: Duration,
 }
 
 /// How long subscribers wait for what is missing after the last message was due.
@@ -82,12 +84,13 @@ pub(crate) fn percentile_ms(sorted_us: &[u32], share: f64) -> f64 {
 }
 
 /// Runs the plan against gateways. `listener` has the token of the subscriber of this number, room by room; `sender`
-/// is the token of somebody who is in every room.
+/// is the token of somebody who is in every room. `at_rest` is called when all are subscribed and nothing is sent yet.
 pub(crate) async fn run(
     gateways: &[String],
     plan: &Plan,
     sender: &str,
     listener: impl Fn(usize) -> String,
+    at_rest: impl FnOnce(),
 ) -> Result<Seen> {
     let plan = Arc::new(plan.clone());
     let start = Arc::new(std::sync::OnceLock::new());
@@ -105,11 +108,13 @@ pub(crate) async fn run(
         }
     }
     subscribed.wait().await;
+    at_rest();
     let begin = *start.get_or_init(|| Instant::now() + Duration::from_millis(200));
     let mut seen = send(&gateways[0], sender, &plan, begin).await?;
     while let Some(listener) = tasks.join_next().await {
         seen.add(listener.map_err(std::io::Error::other)??);
     }
+    seen.took = begin.elapsed();
     seen.latencies_us.sort_unstable();
     seen.receipts_us.sort_unstable();
     Ok(seen)
