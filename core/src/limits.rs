@@ -25,6 +25,8 @@ pub struct Limits {
     pub attachments_max: usize,
     /// Bytes of one file; beyond: `too-large`.
     pub attachment_bytes_max: u64,
+    /// Bytes of a profile image; beyond: `too-large`.
+    pub avatar_bytes_max: u64,
     /// A client's own headers kept with an event; beyond: `bad-request`.
     pub own_headers_max: usize,
     /// Bytes of those headers together; beyond: `bad-request`.
@@ -39,6 +41,21 @@ pub struct Limits {
     pub sends_per_second: u32,
     /// SENDs of one user at once; beyond: `too-many`.
     pub sends_burst: u32,
+    /// Sustained REST requests a second of one user, [`Self::REQUESTS_BURST_S`] seconds' worth at once; 0 means any
+    /// number; beyond: `too-many`.
+    pub requests_per_second: u32,
+    /// Sustained frames a second of one connection, [`Self::FRAMES_BURST_S`] seconds' worth at once; 0 means any number;
+    /// beyond, the connection is read no faster.
+    pub frames_per_second: u32,
+    /// Sustained SUBSCRIBEs a second of one connection, beyond `subscriptions_max` at once; 0 means any number; beyond:
+    /// `too-many`.
+    pub subscribes_per_second: u32,
+    /// Log-ins and sign-ups a minute from one address; 0 means any number; beyond: `too-many`.
+    pub sign_ins_per_minute: u32,
+    /// Guests a minute from one address; 0 means any number; beyond: `too-many`.
+    pub guests_per_minute: u32,
+    /// WebSocket connections and token renewals a minute from one address; 0 means any number; beyond: `too-many`.
+    pub connects_per_minute: u32,
     /// Rooms one user may be in; beyond: `too-many`.
     pub rooms_per_user_max: usize,
     /// Members of one room; beyond: `too-many`. Joins at the same moment may pass it by their number.
@@ -51,6 +68,13 @@ pub struct Limits {
     pub history_max: u64,
     /// Events a subscription may be behind and still be resumed; beyond: `reset`.
     pub resume_events_max: u64,
+}
+
+impl Limits {
+    /// Seconds' worth of REST requests at once: an application that opens asks for much.
+    pub const REQUESTS_BURST_S: u32 = 5;
+    /// Seconds' worth of frames at once.
+    pub const FRAMES_BURST_S: u32 = 2;
 }
 
 impl Default for Limits {
@@ -67,6 +91,7 @@ impl Default for Limits {
             mentions_max: 50,
             attachments_max: 10,
             attachment_bytes_max: 25 << 20,
+            avatar_bytes_max: 2 << 20,
             own_headers_max: 16,
             own_headers_bytes_max: 2 << 10,
             subscriptions_max: 256,
@@ -74,6 +99,12 @@ impl Default for Limits {
             transaction_frames_max: 100,
             sends_per_second: 20,
             sends_burst: 50,
+            requests_per_second: 50,
+            frames_per_second: 500,
+            subscribes_per_second: 20,
+            sign_ins_per_minute: 60,
+            guests_per_minute: 120,
+            connects_per_minute: 1_200,
             rooms_per_user_max: 5_000,
             members_per_room_max: 100_000,
             connections_per_user_max: 10,

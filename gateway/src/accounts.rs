@@ -15,6 +15,7 @@ use roomlog_platform::{
 };
 
 use crate::{
+    address::Origin,
     auth::{
         Checked, Ending, Password, Passwords, SessionRef,
         refresh::{self, RefreshKey},
@@ -120,9 +121,17 @@ impl Gateway {
 
     /// Signs somebody in by login name and password. Whoever is unknown, or has a name no account can have, is
     /// answered the same, after the same work.
-    pub(crate) async fn log_in(&self, login: &str, password: &Secret) -> Result<Entrance, Refusal> {
+    pub(crate) async fn log_in(
+        &self,
+        login: &str,
+        password: &Secret,
+        from: Origin,
+    ) -> Result<Entrance, Refusal> {
         let password = Password::typed(password)?;
         let login = Login::parse(login).ok();
+        if let Some(login) = &login {
+            self.doors.account(login, from)?;
+        }
         let store = &self.source.store;
         let failed = |error: StoreError| store_refusal(&error);
         let row = match &login {

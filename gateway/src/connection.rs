@@ -24,6 +24,7 @@ use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Fu
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{MessageId, RoomKey},
+    limits::Limits,
     presence::Ending,
     resend::Resends,
     session::{Action, Done, RequestId, Session, SubIndex},
@@ -47,6 +48,7 @@ use crate::{
     hub::{Caller, ConnectionId, text},
     metrics,
     outbox::{Delivery, Outbox, Taken},
+    rate::{Bucket, Limit, per_second},
     users::{Seat, User},
 };
 
@@ -57,6 +59,8 @@ const BEHIND_MAX_MS: u64 = 20_000;
 const STALL_MAX_MS: u64 = 20_000;
 /// Pings a client may send in a second; more are a flood.
 const PINGS_PER_SECOND_MAX: u32 = 20;
+/// How long a client that sends too many frames at once is not read; below any heart-beat's patience.
+const PAUSE_MAX_MS: u64 = 1_000;
 /// How long requests that were under way when the client left are seen through.
 const AFTERMATH_MAX: Duration = Duration::from_secs(35);
 /// How far ahead the timer is set where nothing is due.
@@ -90,6 +94,10 @@ pub(crate) struct Connection {
     listings: HashMap<SubIndex, Listing>,
     typing: TypingPace,
     looking: Looking,
+    frames: Bucket,
+    subscribes: Bucket,
+    /// Until when nothing is read, as too many frames came at once.
+    paused_ms: Option<u64>,
     /// Whether the client says goodbye.
     ending: Ending,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -171,6 +179,13 @@ impl Connection {
         let session_id = uuid::Uuid::new_v4().to_string();
         let config = Arc::clone(&gateway.session);
         let now_ms = clock::monotonic_ms();
+        let limits = &gateway.limits;
+        let frames_at_once = limits
+            .frames_per_second
+            .saturating_mul(Limits::FRAMES_BURST_S);
+        let frames = per_second(limits.frames_per_second, frames_at_once);
+        let subscriptions_max = u32::try_from(limits.subscriptions_max).unwrap_or(u32::MAX);
+        let subscribes = per_second(limits.subscribes_per_second, subscriptions_max);
         Self {
             id: gateway.connection_id(),
             session: Session::new(config, &session_id, upgraded.version, now_ms),
@@ -184,6 +199,9 @@ impl Connection {
             listings: HashMap::new(),
             typing: TypingPace::default(),
             looking: Looking::default(),
+            frames: Bucket::new(Limit::Frames, frames),
+            subscribes: Bucket::new(Limit::Subscribes, subscribes),
+            paused_ms: None,
             ending: Ending::Lost,
             doing: FuturesUnordered::new(),
             deferred: VecDeque::new(),
@@ -250,7 +268,8 @@ impl Connection {
             if let Poll::Ready(Some(outcome)) = self.doing.poll_next_unpin(cx) {
                 return Poll::Ready(Event::Outcome(outcome));
             }
-            if self.session.wants_input()
+            if self.paused_ms.is_none()
+                && self.session.wants_input()
                 && let Poll::Ready(input) = self.wire.poll_read(cx)
             {
                 return Poll::Ready(Event::Input(input));
@@ -271,7 +290,13 @@ impl Connection {
         match event {
             Event::Input(Input::Bytes(bytes)) => {
                 let actions = self.session.receive(&bytes, now_ms);
+                // About one action a frame, and never none: also what comes to nothing is work.
+                let frames = u32::try_from(actions.len().max(1)).unwrap_or(u32::MAX);
                 self.perform(actions);
+                if let Err(empty) = self.frames.take(frames) {
+                    metrics::limited(Limit::Frames);
+                    self.paused_ms = Some(now_ms + empty.wait_ms.min(PAUSE_MAX_MS));
+                }
             }
             Event::Input(Input::Ping) => self.note_ping(now_ms),
             Event::Input(Input::TooLarge) => self.send_away(&Refusal::new(
@@ -302,6 +327,7 @@ impl Connection {
         let due = [
             self.session.next_deadline(),
             self.drain_ms,
+            self.paused_ms,
             self.stalled_ms.map(|at_ms| at_ms + STALL_MAX_MS),
             self.behind_ms.map(|at_ms| at_ms + BEHIND_MAX_MS),
         ];
@@ -319,6 +345,12 @@ impl Connection {
     }
 
     fn on_timer(&mut self, now_ms: u64) {
+        if self.paused_ms.is_some_and(|until_ms| until_ms <= now_ms) {
+            self.paused_ms = None;
+            // What came meanwhile was not read; that is no silence of the client's.
+            let actions = self.session.receive(&[], now_ms);
+            self.perform(actions);
+        }
         let actions = self.session.on_deadline(now_ms);
         self.perform(actions);
         let is_over =

@@ -1,7 +1,7 @@
 //! What all connections and requests of this gateway share.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -19,10 +19,10 @@ use crate::{
     accounts::Accounts,
     auth::{AuthError, Identity, Tickets, Verifier},
     clock,
+    doors::Doors,
     hub::{Caller, ConnectionId, Echo, Hub, Purpose, Source, unsent},
     presence::Presence,
     publish::Record,
-    rate::Bucket,
     reads::ReadMarks,
     room_list::RoomLists,
     users::{User, Users},
@@ -44,7 +44,7 @@ pub(crate) struct Gateway {
     pub(crate) tickets: Tickets,
     pub(crate) accounts: Accounts,
     pub(crate) users: Users,
-    pub(crate) guests: GuestRate,
+    pub(crate) doors: Doors,
     pub(crate) reads: ReadMarks,
     pub(crate) presence: Presence,
     pub(crate) room_lists: RoomLists,
@@ -56,15 +56,6 @@ pub(crate) struct Gateway {
     pub(crate) next_connection: AtomicU64,
 }
 
-/// How fast strangers may become guests of this gateway: a limit for a room full of people, not for one.
-const GUESTS_PER_SECOND: u32 = 200;
-/// Guests at once.
-const GUESTS_BURST: u32 = 1_000;
-
-/// Bounds how many guests sign in.
-#[derive(Debug)]
-pub(crate) struct GuestRate(Mutex<Bucket>);
-
 /// What became of a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Carried {
@@ -72,26 +63,6 @@ pub(crate) enum Carried {
     Out(Echo, Appended),
     /// The log has it; it has not come back yet.
     Accepted(Appended),
-}
-
-// === impl GuestRate ===
-
-impl GuestRate {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Bucket::new(
-            GUESTS_PER_SECOND,
-            GUESTS_BURST,
-            clock::monotonic_ms(),
-        )))
-    }
-
-    /// Counts one more.
-    pub(crate) fn take(&self) -> Result<(), Refusal> {
-        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.take(1, clock::monotonic_ms()).map_err(|wait_ms| {
-            Refusal::retry_after(Code::TooMany, "too many guests at once", wait_ms)
-        })
-    }
 }
 
 // === impl Gateway ===

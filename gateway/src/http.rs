@@ -8,6 +8,7 @@ mod history;
 mod listener;
 mod members;
 mod messages;
+mod meter;
 mod notices;
 mod page;
 mod presence;
@@ -22,10 +23,11 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
     http::{HeaderValue, Method, StatusCode, header},
+    middleware,
     response::{IntoResponse as _, Response},
     routing::{any, get, patch, post, put},
 };
-use roomlog_core::code::Code;
+use roomlog_core::{code::Code, limits::Limits};
 use roomlog_platform::shutdown::Shutdown;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -85,6 +87,7 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/rooms/{id}/viewers", get(presence::viewers))
         .route("/presence/query", post(presence::query))
         .route("/trace/{id}", get(messages::trace))
+        .layer(middleware::from_fn(meter::shown))
         .layer(cors(&gateway.config.gateway.allowed_origins));
     Router::new()
         .nest("/api/v1", api)
@@ -126,7 +129,13 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::IF_NONE_MATCH,
             header::HeaderName::from_static("idempotency-key"),
         ])
-        .expose_headers([header::ETAG])
+        .expose_headers([
+            header::ETAG,
+            header::RETRY_AFTER,
+            meter::LIMIT,
+            meter::REMAINING,
+            meter::RESET,
+        ])
         .max_age(CORS_AGE)
 }
 
@@ -164,6 +173,7 @@ async fn limits(State(gateway): State<Arc<Gateway>>) -> Answer {
         "mentions_max": limits.mentions_max,
         "attachments_max": limits.attachments_max,
         "attachment_bytes_max": limits.attachment_bytes_max,
+        "avatar_bytes_max": limits.avatar_bytes_max,
         "own_headers_max": limits.own_headers_max,
         "own_headers_bytes_max": limits.own_headers_bytes_max,
         "subscriptions_max": limits.subscriptions_max,
@@ -171,6 +181,14 @@ async fn limits(State(gateway): State<Arc<Gateway>>) -> Answer {
         "transaction_frames_max": limits.transaction_frames_max,
         "sends_per_second": limits.sends_per_second,
         "sends_burst": limits.sends_burst,
+        "requests_per_second": limits.requests_per_second,
+        "requests_burst": limits.requests_per_second.saturating_mul(Limits::REQUESTS_BURST_S),
+        "frames_per_second": limits.frames_per_second,
+        "frames_burst": limits.frames_per_second.saturating_mul(Limits::FRAMES_BURST_S),
+        "subscribes_per_second": limits.subscribes_per_second,
+        "sign_ins_per_minute": limits.sign_ins_per_minute,
+        "guests_per_minute": limits.guests_per_minute,
+        "connects_per_minute": limits.connects_per_minute,
         "rooms_per_user_max": limits.rooms_per_user_max,
         "members_per_room_max": limits.members_per_room_max,
         "connections_per_user_max": limits.connections_per_user_max,

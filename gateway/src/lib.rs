@@ -5,11 +5,13 @@
 //! events in order without hole or repeat, and hand them to the outboxes of connections.
 
 mod accounts;
+mod address;
 mod amending;
 mod auth;
 mod bulletin;
 mod clock;
 mod connection;
+mod doors;
 mod gateway;
 mod http;
 mod hub;

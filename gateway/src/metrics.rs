@@ -5,7 +5,7 @@ use metrics::{
 };
 use roomlog_core::code::Code;
 
-use crate::clock;
+use crate::{clock, rate::Limit};
 
 const CONNECTIONS: &str = "roomlog_gateway_connections";
 const ROOMS: &str = "roomlog_gateway_rooms";
@@ -17,6 +17,7 @@ const REPEATS: &str = "roomlog_gateway_repeats_dropped_total";
 const CONFLICTS: &str = "roomlog_gateway_numbering_conflicts_total";
 const OVERFLOWS: &str = "roomlog_gateway_outbox_overflows_total";
 const SIGNALS_LOST: &str = "roomlog_gateway_signals_lost_total";
+const LIMITED: &str = "roomlog_gateway_limited_total";
 const REFUSALS: &str = "roomlog_gateway_refusals_total";
 
 /// Declares every figure to the recorder that is installed.
@@ -61,6 +62,11 @@ pub(crate) fn describe() {
         OVERFLOWS,
         Unit::Count,
         "outboxes that were dropped and replayed"
+    );
+    describe_counter!(
+        LIMITED,
+        Unit::Count,
+        "times a limit was reached, by limit: refused, or for frames read no faster"
     );
     describe_counter!(REFUSALS, Unit::Count, "requests turned down, by code");
 }
@@ -112,6 +118,10 @@ pub(crate) fn overflow() {
 
 pub(crate) fn refusal(code: Code) {
     counter!(REFUSALS, "code" => code.as_str()).increment(1);
+}
+
+pub(crate) fn limited(limit: Limit) {
+    counter!(LIMITED, "limit" => limit.as_str()).increment(1);
 }
 
 pub(crate) fn signal_lost() {

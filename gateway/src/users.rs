@@ -8,9 +8,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use roomlog_core::{
-    code::{Code, Refusal},
+    code::Refusal,
     event::Sender,
-    ids::UserId,
+    ids::{MessageId, RoomKey, UserId},
     limits::Limits,
 };
 use roomlog_platform::dynamo::{Consistency, Store, UserRow};
@@ -20,7 +20,7 @@ use crate::{
     clock,
     hub::ConnectionId,
     outbox::Outbox,
-    rate::Bucket,
+    rate::{Bucket, Empty, Left, Limit, per_second},
 };
 
 /// How long a sign-in waits for the stored name. Without it the token's name, or the id, is shown.
@@ -31,6 +31,8 @@ const USERS_KEPT: usize = 50_000;
 const KEEP_MS: u64 = 60_000;
 /// Ids of recent sends remembered per user: a retry of one of them is not held against the rate.
 const RECENT_IDS_MAX: usize = 64;
+/// Retries of one send that are free. A client that tries more often has a fault, or wants to get around the rate.
+const RETRIES_FREE: u8 = 16;
 
 /// A signed-in user, shared by all their connections here.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub(crate) struct User {
     profile: ArcSwap<Profile>,
     sockets: Mutex<Vec<Socket>>,
     pace: Mutex<Pace>,
+    /// REST requests.
+    requests: Bucket,
 }
 
 /// How a user is shown.
@@ -62,8 +66,16 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 struct Pace {
     bucket: Bucket,
-    recent: VecDeque<u64>,
+    recent: VecDeque<Recent>,
     used_ms: u64,
+}
+
+/// One of the recent sends.
+#[derive(Debug)]
+struct Recent {
+    /// Of its room and id.
+    hash: u64,
+    retries: u8,
 }
 
 /// Counts one connection of a user until it is dropped.
@@ -126,20 +138,22 @@ impl Users {
             known.retain(|_, user| user.is_here(now_ms));
         }
         let user = known.entry(id).or_insert_with_key(|id| {
-            let bucket = Bucket::new(
-                self.limits.sends_per_second,
-                self.limits.sends_burst,
-                now_ms,
-            );
+            let limits = &self.limits;
+            let sends = per_second(limits.sends_per_second, limits.sends_burst);
+            let burst = limits
+                .requests_per_second
+                .saturating_mul(Limits::REQUESTS_BURST_S);
+            let requests = per_second(limits.requests_per_second, burst);
             Arc::new(User {
                 id: id.clone(),
                 profile: ArcSwap::from_pointee(profile),
                 sockets: Mutex::default(),
                 pace: Mutex::new(Pace {
-                    bucket,
+                    bucket: Bucket::new(Limit::Sends, sends),
                     recent: VecDeque::new(),
                     used_ms: now_ms,
                 }),
+                requests: Bucket::new(Limit::Requests, requests),
             })
         });
         Arc::clone(user)
@@ -156,7 +170,7 @@ impl Users {
         let mut sockets = user.sockets();
         if max != 0 && sockets.len() >= max {
             let message = format!("a user has at most {max} connections");
-            return Err(Refusal::new(Code::TooMany, message));
+            return Err(Limit::Connections.reached(message));
         }
         let id = socket.id;
         sockets.push(socket);
@@ -245,38 +259,53 @@ impl User {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts sends with these ids against the user's rate; retries are free.
-    pub(crate) fn pace<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Result<(), Refusal> {
+    /// Counts sends against the user's rate, each named by its room and id; retries are free.
+    pub(crate) fn pace<'a>(
+        &self,
+        sends: impl IntoIterator<Item = (&'a RoomKey, &'a MessageId)>,
+    ) -> Result<Option<Left>, Empty> {
         use std::hash::BuildHasher as _;
         let hasher = foldhash::fast::FixedState::default();
-        let now_ms = clock::monotonic_ms();
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh: Vec<u64> = ids
-            .into_iter()
-            .map(|id| hasher.hash_one(id))
-            .filter(|id| !pace.recent.contains(id))
-            .collect();
-        pace.used_ms = now_ms;
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        pace.bucket
-            .take(fresh.len() as u64, now_ms)
-            .map_err(|wait_ms| {
-                Refusal::retry_after(Code::TooMany, "too many messages, slow down", wait_ms)
-            })?;
-        for id in fresh {
-            if pace.recent.len() >= RECENT_IDS_MAX {
-                pace.recent.pop_front();
+        pace.used_ms = clock::monotonic_ms();
+        let mut fresh = Vec::new();
+        for send in sends {
+            let hash = hasher.hash_one(send);
+            match pace.recent.iter_mut().find(|recent| recent.hash == hash) {
+                Some(recent) if recent.retries < RETRIES_FREE => recent.retries += 1,
+                Some(_) | None => fresh.push(hash),
             }
-            pace.recent.push_back(id);
         }
-        Ok(())
+        let count = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
+        let left = pace.bucket.take(count)?;
+        for hash in fresh {
+            pace.remember(hash);
+        }
+        Ok(left)
+    }
+
+    /// Counts a REST request against the user's rate.
+    pub(crate) fn request(&self) -> Result<Option<Left>, Empty> {
+        self.requests.take(1)
     }
 
     fn is_here(&self, now_ms: u64) -> bool {
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         !self.sockets().is_empty() || pace.used_ms + KEEP_MS > now_ms
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    fn remember(&mut self, hash: u64) {
+        if self.recent.iter().any(|recent| recent.hash == hash) {
+            return;
+        }
+        if self.recent.len() >= RECENT_IDS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent { hash, retries: 0 });
     }
 }
 
@@ -302,6 +331,8 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use roomlog_core::code::Code;
+
     use super::*;
 
     fn users() -> Users {
@@ -358,22 +389,43 @@ mod tests {
         assert!(seat(4).is_ok());
     }
 
+    fn paced(user: &User, sends: &[(&str, &str)]) -> Result<Option<Left>, Empty> {
+        let parse = |(room, id): &(&str, &str)| {
+            (RoomKey::parse(room).unwrap(), MessageId::parse(id).unwrap())
+        };
+        let sends: Vec<_> = sends.iter().map(parse).collect();
+        user.pace(sends.iter().map(|(room, id)| (room, id)))
+    }
+
     #[test]
     fn a_retry_is_not_held_against_the_rate() {
         let users = users();
         let alice = alice(&users);
-        assert!(alice.pace(["a", "b"]).is_ok());
-        assert!(alice.pace(["a"]).is_ok());
-        let refusal = alice.pace(["c"]).unwrap_err();
+        assert!(paced(&alice, &[("r", "a"), ("r", "b")]).is_ok());
+        assert!(paced(&alice, &[("r", "a")]).is_ok());
+        let refusal = Refusal::from(paced(&alice, &[("r", "c")]).unwrap_err());
         assert_eq!(refusal.code, Code::TooMany);
-        assert!(refusal.retry_after_ms.is_some_and(|ms| ms <= 1_000));
+        assert!(refusal.retry_after_ms.is_some_and(|ms| ms <= 1_001));
+    }
+
+    #[test]
+    fn neither_another_room_nor_endless_tries_are_a_way_around_the_rate() {
+        let users = users();
+        let alice = alice(&users);
+        assert!(paced(&alice, &[("r", "a")]).is_ok());
+        assert!(paced(&alice, &[("other", "a")]).is_ok());
+        assert!(paced(&alice, &[("third", "a")]).is_err());
+        for _ in 0..RETRIES_FREE {
+            assert!(paced(&alice, &[("r", "a")]).is_ok());
+        }
+        assert!(paced(&alice, &[("r", "a")]).is_err());
     }
 
     #[test]
     fn the_rate_is_shared_by_all_connections() {
         let users = users();
-        assert!(alice(&users).pace(["a"]).is_ok());
-        assert!(alice(&users).pace(["b"]).is_ok());
-        assert!(alice(&users).pace(["c"]).is_err());
+        assert!(paced(&alice(&users), &[("r", "a")]).is_ok());
+        assert!(paced(&alice(&users), &[("r", "b")]).is_ok());
+        assert!(paced(&alice(&users), &[("r", "c")]).is_err());
     }
 }

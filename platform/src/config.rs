@@ -3,10 +3,12 @@
 //! A value comes from, in rising priority: the default, the file, a `ROOMLOG_*` variable, a flag. The variable
 //! `ROOMLOG_KAFKA_BROKERS` is the key `kafka.brokers` in the file and `--kafka-brokers` on the command line.
 
+mod bounds;
 mod load;
 mod security;
 mod value;
 
+pub use bounds::Bounds;
 pub use load::{ConfigError, Source, VARIABLE_PREFIX, flags, load, template};
 pub use value::{Address, LogFormat, Ratio, SaslMechanism, Secret, SecurityProtocol, Span};
 
@@ -34,6 +36,9 @@ pub struct Config {
     /// Client connections and REST.
     #[config(nested)]
     pub gateway: Gateway,
+    /// What clients may do at most.
+    #[config(nested)]
+    pub bounds: Bounds,
     /// Fan-out and where to find it.
     #[config(nested)]
     pub fanout: Fanout,
@@ -267,7 +272,7 @@ impl Config {
             sends_per_second: self.gateway.sends_per_second,
             sends_burst: self.gateway.sends_burst,
             connections_per_user_max: self.gateway.connections_per_user as usize,
-            ..Default::default()
+            ..self.bounds.limits()
         }
     }
 }

@@ -6,6 +6,7 @@ mod limits;
 mod members;
 mod messages;
 mod presence;
+mod rates;
 mod refusal;
 mod rest;
 mod rooms;

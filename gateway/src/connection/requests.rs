@@ -213,6 +213,9 @@ impl Connection {
     }
 
     fn subscribe(&mut self, subscribe: Subscribe) {
+        if let Err(empty) = self.subscribes.take(1) {
+            return self.finish(subscribe.request, Err(empty.into()));
+        }
         if subscribe.topic == Topic::Rooms {
             return self.list_rooms(subscribe);
         }

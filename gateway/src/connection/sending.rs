@@ -101,9 +101,9 @@ impl Connection {
 
     fn pace<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Result<(), Refusal> {
         let member = self.member.as_ref().ok_or_else(not_signed_in)?;
-        member
-            .user
-            .pace(events.into_iter().map(|event| event.id.as_str()))
+        let sends = events.into_iter().map(|event| (&event.key, &event.id));
+        member.user.pace(sends)?;
+        Ok(())
     }
 
     /// Checks events; what is sent after them waits, so that nothing overtakes them.

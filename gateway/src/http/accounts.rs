@@ -19,11 +19,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    meter::Meter,
     problem::{Answer, Problem},
     request::{Body, Raw, SignedIn, parse},
 };
 use crate::{
     accounts::Entrance,
+    address::Origin,
     auth::TICKET_TTL_S,
     clock,
     gateway::Gateway,
@@ -69,11 +71,16 @@ pub(super) struct LogOut {
 }
 
 /// Signs somebody in by a name alone.
-pub(super) async fn guest(State(gateway): State<Arc<Gateway>>, Body(guest): Body<Guest>) -> Answer {
+pub(super) async fn guest(
+    State(gateway): State<Arc<Gateway>>,
+    from: Origin,
+    meter: Meter,
+    Body(guest): Body<Guest>,
+) -> Answer {
     if !gateway.config.gateway.guests {
         return Err(Problem::new(Code::NotFound, "guests can't sign in here"));
     }
-    gateway.guests.take()?;
+    meter.note(gateway.doors.guest(from))?;
     let name = display_name(&guest.name).ok_or_else(|| {
         Problem::new(Code::BadRequest, "a name has 1 to 64 bytes and can be seen")
     })?;
@@ -97,9 +104,12 @@ pub(super) async fn guest(State(gateway): State<Arc<Gateway>>, Body(guest): Body
 /// Makes an account.
 pub(super) async fn sign_up(
     State(gateway): State<Arc<Gateway>>,
+    from: Origin,
+    meter: Meter,
     Body(wish): Body<SignUp>,
 ) -> Answer {
     gateway.has_accounts()?;
+    meter.note(gateway.doors.sign_in(from))?;
     let entrance = gateway
         .sign_up(&wish.login, &wish.password, wish.name.as_deref())
         .await?;
@@ -107,17 +117,26 @@ pub(super) async fn sign_up(
 }
 
 /// Signs somebody in by login name and password.
-pub(super) async fn log_in(State(gateway): State<Arc<Gateway>>, Body(wish): Body<LogIn>) -> Answer {
+pub(super) async fn log_in(
+    State(gateway): State<Arc<Gateway>>,
+    from: Origin,
+    meter: Meter,
+    Body(wish): Body<LogIn>,
+) -> Answer {
     gateway.has_accounts()?;
-    let entrance = gateway.log_in(&wish.login, &wish.password).await?;
+    meter.note(gateway.doors.sign_in(from))?;
+    let entrance = gateway.log_in(&wish.login, &wish.password, from).await?;
     Ok(entered(&entrance).into_response())
 }
 
 /// Exchanges a refresh token. Guests have some too, so this works where only they sign in.
 pub(super) async fn refresh(
     State(gateway): State<Arc<Gateway>>,
+    from: Origin,
+    meter: Meter,
     Body(renewal): Body<Renewal>,
 ) -> Answer {
+    meter.note(gateway.doors.connect(from))?;
     let entrance = gateway.renew(&renewal.refresh_token).await?;
     Ok(entered(&entrance).into_response())
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     messages::idempotency_key,
     problem::Answer,
-    request::{Message, Raw, SignedIn},
+    request::{Message, Raw, Sender, SignedIn},
     rooms::answer,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 /// Replaces a message's text.
 pub(super) async fn edit(
     State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
+    Sender(signed_in): Sender,
     message: Message,
     headers: HeaderMap,
     Raw(bytes): Raw,
@@ -40,7 +40,7 @@ pub(super) async fn edit(
 /// Takes a message back.
 pub(super) async fn delete(
     State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
+    Sender(signed_in): Sender,
     message: Message,
     headers: HeaderMap,
 ) -> Answer {
@@ -52,7 +52,7 @@ pub(super) async fn delete(
 /// Sets a reaction of one's own.
 pub(super) async fn react(
     State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
+    Sender(signed_in): Sender,
     message: Message,
     headers: HeaderMap,
 ) -> Answer {
@@ -67,7 +67,7 @@ pub(super) async fn react(
 /// Withdraws it.
 pub(super) async fn unreact(
     State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
+    Sender(signed_in): Sender,
     message: Message,
     headers: HeaderMap,
 ) -> Answer {
@@ -93,7 +93,7 @@ async fn change(
         body,
         headers: Vec::new(),
     };
-    signed_in.user.pace([event.id.as_str()])?;
+    signed_in.pace(&event)?;
     let purpose = purpose_of(gateway, &signed_in.caller, &event).await?;
     let record = Record::of(&event, &gateway.origin, None);
     let carried = gateway

@@ -15,7 +15,7 @@ use super::{
     members::exists,
     problem::{Answer, Problem},
     request::{Other, SignedIn},
-    rooms::{described, event},
+    rooms::{described, event, has_room_for_one_more},
 };
 use crate::{
     gateway::Gateway,
@@ -50,6 +50,7 @@ pub(super) async fn open(
             }
             Step::Create => {
                 exists(&gateway, &other).await?;
+                has_room_for_one_more(&gateway, &signed_in.user).await?;
                 (None, creation(me, &other))
             }
             Step::Join(user) => {

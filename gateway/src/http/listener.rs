@@ -1,8 +1,9 @@
 //! Takes TCP connections and speaks HTTP on them, with bounds that hold before anybody is known.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -13,6 +14,8 @@ use tokio::{
     sync::Semaphore,
     time::sleep,
 };
+
+use crate::address::Peer;
 
 /// Bytes of a request's head, all headers together; beyond it the request is refused.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -33,13 +36,13 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stop: Shutdown)
             accepted = accept(&listener, &permits) => accepted,
             () = stop.begun() => return,
         };
-        let Some((socket, permit)) = accepted else {
+        let Some(((socket, peer), permit)) = accepted else {
             sleep(ACCEPT_RETRY).await;
             continue;
         };
         let (routes, stop) = (routes.clone(), stop.clone());
         tokio::spawn(async move {
-            speak(socket, routes, stop).await;
+            speak(socket, peer, routes, stop).await;
             drop(permit);
         });
     }
@@ -48,10 +51,10 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stop: Shutdown)
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<((TcpStream, SocketAddr), tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((socket, _)) => Some((socket, permit)),
+        Ok(accepted) => Some((accepted, permit)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             None
@@ -59,15 +62,20 @@ async fn accept(
     }
 }
 
-async fn speak(socket: TcpStream, routes: Router, stop: Shutdown) {
+async fn speak(socket: TcpStream, peer: SocketAddr, routes: Router, stop: Shutdown) {
     // Frames are written whole; waiting for more would only delay them. Without it they are merely later.
     let _ = socket.set_nodelay(true);
+    let (routes, peer) = (TowerToHyperService::new(routes), Peer(peer.ip()));
+    let routes = service_fn(move |mut request: http::Request<_>| {
+        request.extensions_mut().insert(peer);
+        routes.call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(routes))
+        .serve_connection(TokioIo::new(socket), routes)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{
     problem::{Answer, Problem},
-    request::{Raw, Room, SignedIn},
+    request::{Raw, Room, Sender, SignedIn},
 };
 use crate::{
     amending::purpose_of,
@@ -34,7 +34,7 @@ const RETRY_LOOK_AFTER: Duration = Duration::from_millis(200);
 /// Posts a message.
 pub(super) async fn post(
     State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
+    Sender(signed_in): Sender,
     room: Room,
     headers: HeaderMap,
     Raw(bytes): Raw,
@@ -52,7 +52,7 @@ pub(super) async fn post(
         body: &bytes,
     };
     let event = draft.event(signed_in.user.sender(), &gateway.limits)?;
-    signed_in.user.pace([event.id.as_str()])?;
+    signed_in.pace(&event)?;
     let traceparent = headers.get("traceparent");
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let record = Record::of(&event, &gateway.origin, traceparent);

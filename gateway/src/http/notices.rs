@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     problem::{Answer, Problem},
-    request::{Body, Room, SignedIn},
+    request::{Body, Room, Sender},
     rooms::event,
 };
 use crate::{
@@ -34,7 +34,7 @@ pub(super) struct Notice {
 /// Puts up a notice in a room.
 pub(super) async fn post(
     State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
+    Sender(signed_in): Sender,
     room: Room,
     headers: HeaderMap,
     Body(notice): Body<Notice>,
@@ -63,7 +63,7 @@ pub(super) async fn post(
             )
         })?;
     }
-    signed_in.user.pace([event.id.as_str()])?;
+    signed_in.pace(&event)?;
     let record = Record::of(&event, &gateway.origin, None);
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::NOTICE, record)

@@ -9,11 +9,12 @@ use axum::{
 };
 use roomlog_core::{
     code::Code,
+    event::Event,
     ids::{RoomId, RoomKey, Seq, UserId},
 };
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use super::{meter::Meter, problem::Problem};
 use crate::{
     auth::{Identity, Verifier},
     gateway::Gateway,
@@ -26,7 +27,11 @@ pub(super) struct SignedIn {
     pub(super) user: Arc<User>,
     pub(super) identity: Identity,
     pub(super) caller: Caller,
+    meter: Meter,
 }
+
+/// The signed-in sender of an event, which counts as a message and not as a request: a retry of it is free.
+pub(super) struct Sender(pub(super) SignedIn);
 
 /// A body that is this JSON. Its content type does not matter: browsers can't send one of these unasked, since every
 /// endpoint needs a bearer token or makes a stranger.
@@ -57,9 +62,29 @@ pub(super) struct Message {
     pub(super) emoji: String,
 }
 
-// === impl SignedIn ===
+// === impl SignedIn, Sender ===
 
 impl FromRequestParts<Arc<Gateway>> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let Sender(signed_in) = Sender::from_request_parts(parts, gateway).await?;
+        signed_in.meter.note(signed_in.user.request())?;
+        Ok(signed_in)
+    }
+}
+
+impl SignedIn {
+    /// Counts an event against the sender's rate; a retry is free.
+    pub(super) fn pace(&self, event: &Event) -> Result<(), Problem> {
+        self.meter.note(self.user.pace([(&event.key, &event.id)]))
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for Sender {
     type Rejection = Problem;
 
     async fn from_request_parts(
@@ -81,11 +106,13 @@ impl FromRequestParts<Arc<Gateway>> for SignedIn {
             user: user.id.clone(),
             is_admin: identity.is_admin,
         };
-        Ok(Self {
+        let meter = parts.extensions.get().cloned().unwrap_or_default();
+        Ok(Self(SignedIn {
             user,
             identity,
             caller,
-        })
+            meter,
+        }))
     }
 }
 

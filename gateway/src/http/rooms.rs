@@ -28,6 +28,7 @@ use crate::{
     gateway::{Carried, Gateway},
     hub::{Entered, Purpose},
     publish::{Record, fresh_id},
+    rate::Limit,
     room_list::Item,
     users::User,
 };
@@ -135,10 +136,8 @@ pub(super) async fn join(
     let members = entered.room.map_or(0, |room| room.members as usize);
     let max = gateway.limits.members_per_room_max;
     if members >= max {
-        return Err(Problem::new(
-            Code::TooMany,
-            format!("a room has at most {max} members"),
-        ));
+        let message = format!("a room has at most {max} members");
+        return Err(Limit::Members.reached(message).into());
     }
     change(&gateway, &signed_in, &room, MemberChange::Joined).await
 }
@@ -334,7 +333,7 @@ fn shown_name(name: &str) -> Result<&str, Problem> {
     Ok(name)
 }
 
-async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Result<(), Problem> {
+pub(super) async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Result<(), Problem> {
     let rooms = gateway
         .source
         .store
@@ -344,10 +343,8 @@ async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Result<(), Pro
     let joined = rooms.iter().filter(|row| row.membership.is_in()).count();
     let max = gateway.limits.rooms_per_user_max;
     if joined >= max {
-        return Err(Problem::new(
-            Code::TooMany,
-            format!("a user is in at most {max} rooms"),
-        ));
+        let message = format!("a user is in at most {max} rooms");
+        return Err(Limit::Rooms.reached(message).into());
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::problem::{Answer, Problem};
 use crate::{
+    address::Origin,
     auth::Verifier,
     connection::{Connection, Upgraded},
     gateway::Gateway,
@@ -40,6 +41,7 @@ pub(super) struct Parameters {
 pub(super) async fn upgrade(
     State(gateway): State<Arc<Gateway>>,
     Query(Parameters { ticket }): Query<Parameters>,
+    from: Origin,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer {
@@ -54,6 +56,7 @@ pub(super) async fn upgrade(
         );
         return Err(refusal.into());
     }
+    gateway.doors.connect(from).map_err(Refusal::from)?;
     let identity = match headers.get(header::AUTHORIZATION) {
         None => None,
         Some(value) => {

@@ -1,0 +1,72 @@
+//! The doors strangers come in by, and how fast: limits that hold before anybody is known.
+
+use roomlog_core::{account::Login, limits::Limits};
+
+use crate::{
+    address::Origin,
+    rate::{Bucket, Buckets, Empty, Left, Limit, per_minute, per_second},
+};
+
+/// How fast strangers may become guests of this gateway, from all addresses together: more guests than any room needs,
+/// fewer than would fill the store.
+const GUESTS_PER_SECOND: u32 = 200;
+/// Guests at once.
+const GUESTS_BURST: u32 = 1_000;
+/// Of the log-ins from one address, those that may be to one account: one in so many.
+const ACCOUNT_SHARE: u32 = 6;
+/// Log-ins to one account from all addresses together, as a multiple of those from one. A stranger can make its owner
+/// wait while they go on, from many addresses, and no longer; who is signed in is not concerned.
+const ACCOUNT_ADDRESSES: u32 = 10;
+
+/// How often somebody may knock, by address and by account.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    sign_ins: Buckets,
+    account_from: Buckets,
+    account: Buckets,
+    guests: Bucket,
+    guests_from: Buckets,
+    connects: Buckets,
+}
+
+// === impl Doors ===
+
+impl Doors {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let per_account = limits.sign_ins_per_minute.div_ceil(ACCOUNT_SHARE);
+        let in_all = per_account.saturating_mul(ACCOUNT_ADDRESSES);
+        let guests = per_second(GUESTS_PER_SECOND, GUESTS_BURST);
+        Self {
+            sign_ins: Buckets::new(Limit::SignIns, per_minute(limits.sign_ins_per_minute)),
+            account_from: Buckets::new(Limit::Account, per_minute(per_account)),
+            account: Buckets::new(Limit::Account, per_minute(in_all)),
+            guests: Bucket::new(Limit::Guests, guests),
+            guests_from: Buckets::new(Limit::Guests, per_minute(limits.guests_per_minute)),
+            connects: Buckets::new(Limit::Connects, per_minute(limits.connects_per_minute)),
+        }
+    }
+
+    /// Counts a log-in or a sign-up.
+    pub(crate) fn sign_in(&self, from: Origin) -> Result<Option<Left>, Empty> {
+        self.sign_ins.take(from)
+    }
+
+    /// Counts a log-in to an account, whether there is one or not.
+    pub(crate) fn account(&self, login: &Login, from: Origin) -> Result<(), Empty> {
+        self.account_from.take((login.as_str(), from))?;
+        self.account.take(login.as_str())?;
+        Ok(())
+    }
+
+    /// Counts a guest.
+    pub(crate) fn guest(&self, from: Origin) -> Result<Option<Left>, Empty> {
+        let left = self.guests_from.take(from)?;
+        self.guests.take(1)?;
+        Ok(left)
+    }
+
+    /// Counts a connection, or a renewal of somebody who was signed in.
+    pub(crate) fn connect(&self, from: Origin) -> Result<Option<Left>, Empty> {
+        self.connects.take(from)
+    }
+}
