@@ -39,6 +39,9 @@ const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 /// the lease, makes up for it.
 const NEWS_MAX: usize = 16_384;
 
+/// Comings and goings written in one round trip.
+const NEWS_AT_ONCE: usize = 256;
+
 /// Users whose rooms are read from the store at once.
 const LOOK_UPS_MAX: usize = 16;
 
@@ -89,6 +92,7 @@ impl Presence {
         }));
         shutdown.spawn(presence.clone().write(received, shutdown.clone()));
         shutdown.spawn(presence.clone().renew(shutdown.clone()));
+        shutdown.spawn(presence.clone().expire(shutdown.clone()));
         presence
     }
 
@@ -201,32 +205,36 @@ impl Presence {
         }
     }
 
-    /// Looks up and writes what is new, one thing after the other but for the look-ups.
+    /// Looks up and writes what is new, much of it at once. Looking up comes first: it needs no Redis.
     async fn write(self, mut news: mpsc::Receiver<News>, shutdown: Shutdown) {
+        let mut batch = Vec::new();
         loop {
-            let next = tokio::select! {
-                next = news.recv() => next,
+            let taken = tokio::select! {
+                taken = news.recv_many(&mut batch, NEWS_AT_ONCE) => taken,
                 () = shutdown.begun() => return,
             };
-            match next {
-                None => return,
-                Some(News::Arrived(user)) => {
-                    let lease = self.lease();
-                    let users = [user];
-                    let renewed = self.0.cache.renew_sessions(&self.0.gateway, &users, lease);
-                    tolerate(renewed.await);
-                    let [user] = users;
-                    shutdown.spawn(self.clone().look_up(user));
-                }
-                Some(News::Left(user)) => {
-                    if self.lock().has(&user) {
-                        continue;
+            if taken == 0 {
+                return;
+            }
+            let (mut arrived, mut left) = (Vec::new(), Vec::new());
+            for news in batch.drain(..) {
+                match news {
+                    News::Arrived(user) => {
+                        shutdown.spawn(self.clone().look_up(user.clone()));
+                        arrived.push(user);
                     }
-                    let now_ms = clock::unix_ms();
-                    let ended = self.0.cache.end_sessions(&self.0.gateway, &user, now_ms);
-                    tolerate(ended.await);
+                    News::Left(user) => left.push(user),
                 }
             }
+            {
+                // Who came and went meanwhile is written as they are now.
+                let local = self.lock();
+                arrived.retain(|user| local.has(user));
+                left.retain(|user| !local.has(user));
+            }
+            let Shared { cache, gateway, .. } = &*self.0;
+            tolerate(cache.renew_sessions(gateway, &arrived, self.lease()).await);
+            tolerate(cache.end_sessions(gateway, &left, clock::unix_ms()).await);
         }
     }
 
@@ -247,25 +255,32 @@ impl Presence {
         }
     }
 
-    /// Renews the leases of all who are here, and ends the sessions that did not come back.
+    /// Renews the leases of all who are here.
     async fn renew(self, shutdown: Shutdown) {
         let mut renewals = ticks((self.0.lease / RENEWALS_PER_LEASE).max(Duration::from_millis(1)));
-        let mut expiries = ticks(EXPIRY_INTERVAL);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = renewals.tick() => {}
+                () = shutdown.begun() => return,
+            }
+            let users: Vec<UserId> = self.lock().users().cloned().collect();
+            let Shared { cache, gateway, .. } = &*self.0;
+            tolerate(cache.renew_sessions(gateway, &users, self.lease()).await);
+        }
+    }
+
+    /// Ends the sessions that did not come back.
+    async fn expire(self, shutdown: Shutdown) {
+        let mut expiries = ticks(EXPIRY_INTERVAL);
         expiries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = renewals.tick() => {
-                    let users: Vec<UserId> = self.lock().users().cloned().collect();
-                    let renewed = self.0.cache.renew_sessions(&self.0.gateway, &users, self.lease());
-                    tolerate(renewed.await);
-                }
-                _ = expiries.tick() => {
-                    let now_ms = clock::monotonic_ms();
-                    self.change(|local| local.expire(now_ms));
-                }
+                _ = expiries.tick() => {}
                 () = shutdown.begun() => return,
             }
+            let now_ms = clock::monotonic_ms();
+            self.change(|local| local.expire(now_ms));
         }
     }
 

@@ -94,35 +94,38 @@ impl Cache {
         Ok(())
     }
 
-    /// Ends a gateway's lease of a user; the status goes with the last one.
+    /// Ends a gateway's leases of users, many in one round trip; a user's status goes with the last one.
     ///
     /// # Errors
-    /// When the cache did not answer; the lease then ends by itself.
+    /// When the cache did not answer; the leases then end by themselves.
     pub async fn end_sessions(
         &self,
         gateway: &str,
-        user: &UserId,
+        users: &[UserId],
         now_ms: u64,
     ) -> Result<(), CacheError> {
-        let mut connection = self.connection.clone();
-        let sessions = user_key(user, "sessions");
-        let mut pipe = redis::pipe();
-        pipe.cmd("ZREM").arg(&sessions).arg(gateway).ignore();
-        pipe.cmd("SET")
-            .arg(user_key(user, "last-active"))
-            .arg(now_ms)
-            .ignore();
-        pipe.cmd("ZCOUNT")
-            .arg(&sessions)
-            .arg(format!("({now_ms}"))
-            .arg("+inf");
-        let (others,): (u64,) = pipe.query_async(&mut connection).await?;
-        if others == 0 {
-            // A session that begins elsewhere just now is seen again with its next renewal.
-            let _: redis::Value = redis::cmd("DEL")
-                .arg(user_key(user, "status"))
-                .query_async(&mut connection)
-                .await?;
+        for users in users.chunks(PIPELINE_MAX) {
+            let mut connection = self.connection.clone();
+            let mut pipe = redis::pipe();
+            for user in users {
+                let sessions = user_key(user, "sessions");
+                pipe.cmd("ZREM").arg(&sessions).arg(gateway).ignore();
+                pipe.cmd("SET")
+                    .arg(user_key(user, "last-active"))
+                    .arg(now_ms)
+                    .ignore();
+                pipe.cmd("ZCOUNT")
+                    .arg(&sessions)
+                    .arg(format!("({now_ms}"))
+                    .arg("+inf");
+            }
+            let others: Vec<u64> = pipe.query_async(&mut connection).await?;
+            let mut gone = redis::pipe();
+            for (user, _) in users.iter().zip(others).filter(|(_, others)| *others == 0) {
+                // A session that begins elsewhere just now is seen again with its next renewal.
+                gone.cmd("DEL").arg(user_key(user, "status")).ignore();
+            }
+            let () = gone.query_async(&mut connection).await?;
         }
         Ok(())
     }
