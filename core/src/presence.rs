@@ -6,12 +6,14 @@
 //!   the gateway's stream, and for a lease beyond it, so that a gateway that comes back changes nothing;
 //! - [`Mirror`] is a gateway's again: what the owners say of one room, joined, and what of it is news.
 
+mod belonging;
 mod local;
 mod mirror;
 mod roster;
 
 use std::collections::BTreeSet;
 
+pub use belonging::Belonging;
 pub use local::{Declaration, Effect, Ending, Local, SessionId};
 pub use mirror::{Mirror, News};
 pub use roster::{RoomChange, Roster};

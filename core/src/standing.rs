@@ -99,6 +99,13 @@ impl Standing {
             .collect()
     }
 
+    /// The known rows that the store may not hold yet.
+    pub fn unstored(&self) -> impl Iterator<Item = (UserId, Membership)> + '_ {
+        let rows = self.members.iter();
+        let rows = rows.filter_map(|(user, row)| Some((user.clone(), (*row)?)));
+        rows.filter(|(_, row)| row.changed_seq > self.stored)
+    }
+
     /// Forgets rows that can be read again, where there are too many.
     pub fn trim(&mut self) {
         if self.members.len() > MEMBERS_MAX {

@@ -13,11 +13,13 @@ use roomlog_core::{
     code::{Code, Refusal},
     ids::{RoomKey, UserId},
     partition::partition_of,
-    presence::{Effect, Ending, Local, SessionId, View},
+    presence::{Belonging, Effect, Ending, Local, SessionId, View},
+    room_state::Membership,
 };
 use roomlog_platform::{
+    backoff::Backoff,
     config,
-    dynamo::Store,
+    dynamo::{Store, StoreError},
     link::{LinkId, Links},
     redis::{Cache, Lease, UserStatus},
     shutdown::Shutdown,
@@ -44,6 +46,10 @@ const NEWS_AT_ONCE: usize = 256;
 
 /// Users whose rooms are read from the store at once.
 const LOOK_UPS_MAX: usize = 16;
+
+/// The waits before a user's rooms are read once more, where the store did not answer.
+const LOOK_UP_FLOOR: Duration = Duration::from_millis(500);
+const LOOK_UP_CEILING: Duration = Duration::from_secs(30);
 
 /// The presence of this gateway's users; a clone is the same.
 #[derive(Clone)]
@@ -112,15 +118,18 @@ impl Presence {
         self.change(|local| local.focus(user, SessionId(connection.0), key, on));
     }
 
-    /// A user became a member of a room, or is none any more. Says nothing about users who are not here.
-    pub(crate) fn moved(&self, user: &UserId, key: &RoomKey, is_in: bool) {
-        if key.room().is_none() {
-            return;
+    /// A user became a member of a room, or ceased to be one. They need not be here: they may come in a moment.
+    pub(crate) fn moved(&self, user: &UserId, key: &RoomKey, belonging: Belonging) {
+        if key.room().is_some() {
+            self.change(|local| local.moved(user, key, belonging));
         }
-        self.change(|local| match is_in {
-            true => local.enter(user, [key.clone()]),
-            false => local.leave(user, key),
-        });
+    }
+
+    /// How a user belongs to a room that somebody looked at.
+    pub(crate) fn found(&self, user: &UserId, key: &RoomKey, belonging: Belonging) {
+        if key.room().is_some() {
+            self.change(|local| local.found(user, [(key.clone(), belonging)]));
+        }
     }
 
     /// A fanout took over partitions: it is told who is in their rooms.
@@ -220,7 +229,8 @@ impl Presence {
             for news in batch.drain(..) {
                 match news {
                     News::Arrived(user) => {
-                        shutdown.spawn(self.clone().look_up(user.clone()));
+                        let look_up = self.clone().look_up(user.clone(), shutdown.clone());
+                        shutdown.spawn(look_up);
                         arrived.push(user);
                     }
                     News::Left(user) => left.push(user),
@@ -238,21 +248,28 @@ impl Presence {
         }
     }
 
-    /// Finds the rooms of a user who came.
-    async fn look_up(self, user: UserId) {
-        // Never closed.
-        let Ok(_turn) = self.0.look_ups.acquire().await else {
-            return;
-        };
-        match self.0.store.rooms_of(&user).await {
-            Ok(rows) => {
-                let rooms = rows.into_iter().filter(|row| row.membership.is_in());
-                let rooms: Vec<RoomKey> = rooms.map(|row| RoomKey::from(&row.room)).collect();
-                self.change(|local| local.enter(&user, rooms));
+    /// Finds the rooms of a user who came, however long the store takes to answer.
+    async fn look_up(self, user: UserId, shutdown: Shutdown) {
+        let mut backoff = Backoff::between(LOOK_UP_FLOOR, LOOK_UP_CEILING);
+        while self.lock().has(&user) {
+            match self.read_rooms(&user).await {
+                Ok(rooms) => return self.change(|local| local.found(&user, rooms)),
+                Err(error) => tracing::debug!(%error, "a user's rooms are not known yet"),
             }
-            // The rooms they look at become known by that; the others with their next sign-in.
-            Err(error) => tracing::debug!(%error, "a user's rooms are not known"),
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = shutdown.begun() => return,
+            }
         }
+    }
+
+    async fn read_rooms(&self, user: &UserId) -> Result<Vec<(RoomKey, Belonging)>, StoreError> {
+        // Never closed.
+        let _turn = self.0.look_ups.acquire().await;
+        let rows = self.0.store.rooms_of(user).await?.into_iter();
+        Ok(rows
+            .map(|row| (RoomKey::from(&row.room), belonging(row.membership)))
+            .collect())
     }
 
     /// Renews the leases of all who are here.
@@ -293,6 +310,14 @@ impl Presence {
 
     fn lock(&self) -> MutexGuard<'_, Local> {
         self.0.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a member's row says they belong.
+pub(crate) fn belonging(row: Membership) -> Belonging {
+    Belonging {
+        is_in: row.is_in(),
+        at: row.changed_seq,
     }
 }
 

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::ids::{RoomKey, UserId};
 
-use super::Standing;
+use super::{
+    Standing,
+    belonging::{Belonging, Recent},
+};
 
-/// Rooms one user is declared in, as many as a user may have. Beyond it they are not shown as online in further ones.
+/// Rooms one user is declared in, as many as a user may have, and left since they came. Beyond it they are not shown as
+/// online in further ones.
 const ROOMS_MAX: usize = 5_000;
 
 /// One session of a user on this gateway.
@@ -48,6 +52,8 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Local {
     users: HashMap<UserId, User>,
+    /// The latest moves of everyone: who comes may have joined a moment ago, and the store may not know it yet.
+    recent: Recent,
     /// How long a lost session counts as there.
     hold_ms: u64,
 }
@@ -55,7 +61,7 @@ pub struct Local {
 #[derive(Debug, Default)]
 struct User {
     sessions: BTreeMap<SessionId, Session>,
-    rooms: BTreeSet<RoomKey>,
+    rooms: BTreeMap<RoomKey, Belonging>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +78,7 @@ impl Local {
     pub fn new(hold_ms: u64) -> Self {
         Self {
             users: HashMap::new(),
+            recent: Recent::default(),
             hold_ms,
         }
     }
@@ -81,10 +88,13 @@ impl Local {
         let is_first = !self.users.contains_key(user);
         let known = self.users.entry(user.clone()).or_default();
         known.sessions.entry(session).or_default().until_ms = None;
-        match is_first {
-            true => vec![Effect::Arrived(user.clone())],
-            false => Vec::new(),
+        if !is_first {
+            return Vec::new();
         }
+        let recent: Vec<_> = self.recent.of(user).collect();
+        let declared = self.found(user, recent);
+        let arrived = [Effect::Arrived(user.clone())];
+        arrived.into_iter().chain(declared).collect()
     }
 
     /// A session ends.
@@ -126,27 +136,22 @@ impl Local {
         })
     }
 
-    /// A user is a member of these rooms.
-    pub fn enter(
-        &mut self,
-        user: &UserId,
-        rooms: impl IntoIterator<Item = RoomKey>,
-    ) -> Vec<Effect> {
-        self.change(user, |known| {
-            for key in rooms {
-                if known.rooms.len() < ROOMS_MAX {
-                    known.rooms.insert(key);
-                }
-            }
-        })
+    /// A user joined a room or ceased to be a member, at this place in its log. What is known to have happened later
+    /// holds against it, so that it does not matter in which order this is heard.
+    pub fn moved(&mut self, user: &UserId, key: &RoomKey, belonging: Belonging) -> Vec<Effect> {
+        self.recent.note(user, key, belonging);
+        self.found(user, [(key.clone(), belonging)])
     }
 
-    /// A user is not a member of a room any more.
-    pub fn leave(&mut self, user: &UserId, key: &RoomKey) -> Vec<Effect> {
+    /// How a user belongs to rooms, as the store has it: it may be behind what is known here.
+    pub fn found(
+        &mut self,
+        user: &UserId,
+        rooms: impl IntoIterator<Item = (RoomKey, Belonging)>,
+    ) -> Vec<Effect> {
         self.change(user, |known| {
-            known.rooms.remove(key);
-            for session in known.sessions.values_mut() {
-                session.focus.remove(key);
+            for (key, belonging) in rooms {
+                known.belongs(key, belonging);
             }
         })
     }
@@ -226,6 +231,21 @@ impl Local {
 // === impl User ===
 
 impl User {
+    fn belongs(&mut self, key: RoomKey, belonging: Belonging) {
+        let is_known = match self.rooms.get(&key) {
+            Some(known) if known.at >= belonging.at => return,
+            known => known.is_some(),
+        };
+        if !belonging.is_in {
+            for session in self.sessions.values_mut() {
+                session.focus.remove(&key);
+            }
+        }
+        if is_known || self.rooms.len() < ROOMS_MAX {
+            self.rooms.insert(key, belonging);
+        }
+    }
+
     /// How the user stands in each room where that is not nothing.
     fn stands(&self) -> impl Iterator<Item = (RoomKey, Standing)> + '_ {
         let focused: BTreeSet<&RoomKey> = self
@@ -234,10 +254,10 @@ impl User {
             .flat_map(|session| &session.focus)
             .collect();
         let online = !self.sessions.is_empty();
-        let rooms: BTreeSet<&RoomKey> = self.rooms.iter().chain(focused.iter().copied()).collect();
+        let rooms: BTreeSet<&RoomKey> = self.rooms.keys().chain(focused.iter().copied()).collect();
         rooms.into_iter().filter_map(move |key| {
             let standing = Standing {
-                online: online && self.rooms.contains(key),
+                online: online && self.rooms.get(key).is_some_and(|known| known.is_in),
                 viewing: focused.contains(key),
             };
             (standing != Standing::NONE).then(|| (key.clone(), standing))
@@ -251,6 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ids::Seq;
 
     const HOLD_MS: u64 = 10;
 
@@ -260,6 +281,17 @@ mod tests {
 
     fn room(number: u8) -> RoomKey {
         RoomKey::parse(&format!("r{number}")).unwrap()
+    }
+
+    fn belonging(at: u64, is_in: bool) -> Belonging {
+        Belonging { is_in, at: Seq(at) }
+    }
+
+    fn joined(numbers: &[u8]) -> Vec<(RoomKey, Belonging)> {
+        let rooms = numbers.iter();
+        rooms
+            .map(|number| (room(*number), belonging(1, true)))
+            .collect()
     }
 
     fn online(effects: &[Effect]) -> Vec<bool> {
@@ -278,7 +310,7 @@ mod tests {
             local.open(&alice, SessionId(1)),
             [Effect::Arrived(alice.clone())]
         );
-        assert_eq!(online(&local.enter(&alice, [room(1)])), [true]);
+        assert_eq!(online(&local.found(&alice, joined(&[1]))), [true]);
         assert_eq!(local.open(&alice, SessionId(2)), []);
         assert_eq!(local.close(&alice, SessionId(1), Ending::Explicit, 0), []);
         let effects = local.close(&alice, SessionId(2), Ending::Explicit, 0);
@@ -291,7 +323,7 @@ mod tests {
         let mut local = Local::new(HOLD_MS);
         let alice = user(1);
         local.open(&alice, SessionId(1));
-        local.enter(&alice, [room(1)]);
+        local.found(&alice, joined(&[1]));
         assert_eq!(local.close(&alice, SessionId(1), Ending::Lost, 0), []);
         assert_eq!(local.open(&alice, SessionId(2)), []);
         assert_eq!(local.expire(HOLD_MS), []);
@@ -304,15 +336,30 @@ mod tests {
         let mut local = Local::new(HOLD_MS);
         let alice = user(1);
         local.open(&alice, SessionId(1));
-        local.enter(&alice, [room(1), room(2)]);
+        local.found(&alice, joined(&[1, 2]));
         local.focus(&alice, SessionId(1), &room(1), true);
-        let effects = local.leave(&alice, &room(1));
+        let effects = local.moved(&alice, &room(1), belonging(2, false));
         let gone = Declaration {
             key: room(1),
             user: alice,
             standing: Standing::NONE,
         };
         assert_eq!(effects, [Effect::Declare(gone)]);
+        // A store that is behind does not bring them back.
+        assert_eq!(local.found(&user(1), joined(&[1])), []);
+    }
+
+    #[test]
+    fn who_joined_before_they_came_is_there_at_once() {
+        let mut local = Local::new(HOLD_MS);
+        let alice = user(1);
+        assert_eq!(local.moved(&alice, &room(1), belonging(1, true)), []);
+        local.moved(&alice, &room(2), belonging(1, true));
+        local.moved(&alice, &room(2), belonging(2, false));
+        let effects = local.open(&alice, SessionId(1));
+        assert_eq!(effects[0], Effect::Arrived(alice.clone()));
+        assert_eq!(online(&effects), [true]);
+        assert_eq!(online(&local.found(&alice, joined(&[1, 3]))), [true]);
     }
 
     #[derive(Clone, Debug)]
@@ -320,9 +367,14 @@ mod tests {
         Open(u8, u64),
         Close(u8, u64, bool),
         Focus(u8, u64, u8, bool),
-        Enter(u8, u8),
-        Leave(u8, u8),
+        Moved(u8, u8, u64),
+        Found(u8, u8, u64),
         Wait(u64),
+    }
+
+    /// What the log of a room says at each place: who was in at one event is out at the next.
+    fn logged(at: u64) -> Belonging {
+        belonging(at, at % 2 == 1)
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -332,21 +384,80 @@ mod tests {
                 .prop_map(|(user, session, lost)| Step::Close(user, session, lost)),
             (0_u8..3, 0_u64..4, 0_u8..3, any::<bool>())
                 .prop_map(|(user, session, room, on)| Step::Focus(user, session, room, on)),
-            (0_u8..3, 0_u8..3).prop_map(|(user, room)| Step::Enter(user, room)),
-            (0_u8..3, 0_u8..3).prop_map(|(user, room)| Step::Leave(user, room)),
+            (0_u8..3, 0_u8..3, 1_u64..6).prop_map(|(user, room, at)| Step::Moved(user, room, at)),
+            (0_u8..3, 0_u8..3, 0_u64..6).prop_map(|(user, room, at)| Step::Found(user, room, at)),
             (0_u64..15).prop_map(Step::Wait),
         ];
         prop::collection::vec(step, 0..80)
     }
 
+    /// A naive account of the same: every session, and the newest event of each user and room.
+    #[derive(Default)]
+    struct Recount {
+        sessions: BTreeMap<(u8, u64), Option<u64>>,
+        moved: BTreeMap<(u8, u8), u64>,
+        found: BTreeMap<(u8, u8), u64>,
+    }
+
+    impl Recount {
+        fn take(&mut self, step: &Step, now_ms: u64) {
+            match *step {
+                Step::Open(who, session) => {
+                    self.sessions.insert((who, session), None);
+                }
+                Step::Close(who, session, false) => {
+                    self.sessions.remove(&(who, session));
+                }
+                Step::Close(who, session, true) => {
+                    let known = self.sessions.entry((who, session));
+                    known.and_modify(|until| *until = Some(now_ms + HOLD_MS));
+                }
+                Step::Moved(who, key, at) => {
+                    let known = self.moved.entry((who, key)).or_default();
+                    *known = at.max(*known);
+                }
+                Step::Found(who, key, at) if self.is_here(who) => {
+                    let known = self.found.entry((who, key)).or_default();
+                    *known = at.max(*known);
+                }
+                Step::Found(..) | Step::Focus(..) => {}
+                Step::Wait(_) => self
+                    .sessions
+                    .retain(|_, until| until.is_none_or(|at_ms| at_ms > now_ms)),
+            }
+            // What the store said is read again when they come back.
+            let sessions = &self.sessions;
+            self.found
+                .retain(|(who, _), _| sessions.keys().any(|(here, _)| here == who));
+        }
+
+        fn is_here(&self, who: u8) -> bool {
+            self.sessions.keys().any(|(here, _)| *here == who)
+        }
+
+        fn online(&self) -> BTreeSet<(UserId, RoomKey)> {
+            let places = self.moved.keys().chain(self.found.keys());
+            let online = places.filter(|place| {
+                let newest = self.moved.get(place).max(self.found.get(place));
+                self.is_here(place.0) && newest.is_some_and(|at| logged(*at).is_in)
+            });
+            online.map(|(who, key)| (user(*who), room(*key))).collect()
+        }
+    }
+
     proptest! {
-        /// What was declared, change by change, is at any time what an owner would be told that knows nothing.
+        /// What was declared, change by change, is at any time what an owner would be told that knows nothing, and who
+        /// is online is who has a session and is a member by the newest event that was heard of.
         #[test]
         fn declared_changes_add_up_to_the_state(steps in steps()) {
             let mut local = Local::new(HOLD_MS);
-            let mut declared = BTreeMap::new();
+            let (mut declared, mut recount) = (BTreeMap::new(), Recount::default());
             let mut now_ms = 0;
             for step in steps {
+                if let Step::Wait(ms) = step {
+                    now_ms += ms;
+                }
+                recount.take(&step, now_ms);
                 let effects = match step {
                     Step::Open(who, session) => local.open(&user(who), SessionId(session)),
                     Step::Close(who, session, lost) => {
@@ -356,12 +467,11 @@ mod tests {
                     Step::Focus(who, session, key, on) => {
                         local.focus(&user(who), SessionId(session), &room(key), on)
                     }
-                    Step::Enter(who, key) => local.enter(&user(who), [room(key)]),
-                    Step::Leave(who, key) => local.leave(&user(who), &room(key)),
-                    Step::Wait(ms) => {
-                        now_ms += ms;
-                        local.expire(now_ms)
+                    Step::Moved(who, key, at) => local.moved(&user(who), &room(key), logged(at)),
+                    Step::Found(who, key, at) => {
+                        local.found(&user(who), [(room(key), logged(at))])
                     }
+                    Step::Wait(_) => local.expire(now_ms),
                 };
                 for effect in effects {
                     if let Effect::Declare(Declaration { key, user, standing }) = effect {
@@ -377,6 +487,9 @@ mod tests {
                     .map(|it| ((it.user, it.key), it.standing))
                     .collect();
                 prop_assert_eq!(&declared, &whole);
+                let online = whole.into_iter().filter(|(_, standing)| standing.online);
+                let online: BTreeSet<_> = online.map(|(place, _)| place).collect();
+                prop_assert_eq!(online, recount.online());
             }
         }
     }

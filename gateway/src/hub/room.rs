@@ -84,8 +84,8 @@ pub(crate) struct Room {
     /// Whether it is on the list of somebody here.
     pub(super) is_followed: bool,
     standing: Standing,
-    /// Who became a member or ceased to be one, for those who keep count.
-    moves: Vec<(UserId, bool)>,
+    /// Whose membership changed, and how it is now, for those who keep count.
+    moves: Vec<(UserId, Membership)>,
     /// Who posted last, while the room is in slow mode.
     paces: Paces,
     /// Who ceased to be a member here, and by which event: those who are behind get everything up to that.
@@ -121,8 +121,8 @@ impl Room {
             audience: Audience::default(),
             signals: Signals::default(),
             is_followed: false,
+            moves: standing.unstored().collect(),
             standing,
-            moves: Vec::new(),
             paces: Paces::default(),
             parted: HashMap::new(),
             echoes: HashMap::new(),
@@ -284,8 +284,8 @@ impl Room {
         }
     }
 
-    /// Takes who became a member, or ceased to be one, since this was last asked.
-    pub(crate) fn take_moves(&mut self) -> Vec<(UserId, bool)> {
+    /// Takes whose membership changed since this was last asked. At first these are the changes the store did not hold.
+    pub(crate) fn take_moves(&mut self) -> Vec<(UserId, Membership)> {
         std::mem::take(&mut self.moves)
     }
 
@@ -418,8 +418,7 @@ impl Room {
         let is_void = !self.standing.apply(event, decoded.stored.seq);
         let subject = subject_of(event).unwrap_or(&event.sender.id);
         let row = self.standing.member(subject).flatten();
-        let is_in = row.is_some_and(|row| row.is_in());
-        self.moves.push((subject.clone(), is_in));
+        self.moves.extend(row.map(|row| (subject.clone(), row)));
         self.show(&decoded, is_void);
     }
 

@@ -18,7 +18,7 @@ use super::{
     room::{Need, Room},
     shard::{Fetched, OpenRoom, badge_interest, interest},
 };
-use crate::{clock, metrics, publish::Acknowledgement};
+use crate::{clock, metrics, presence::belonging, publish::Acknowledgement};
 
 /// Turns down the requests that wait for rows the store does not give.
 pub(super) fn refuse_for_want_of(open: &mut OpenRoom, users: &[UserId]) {
@@ -84,8 +84,8 @@ impl Source {
     }
 
     pub(super) fn fetch_needs(&self, room: &mut Room, fetches: &mut JoinSet<Fetched>) {
-        for (user, is_in) in room.take_moves() {
-            self.presence.moved(&user, room.key(), is_in);
+        for (user, row) in room.take_moves() {
+            self.presence.moved(&user, room.key(), belonging(row));
         }
         let Some(need) = room.need() else {
             return;
@@ -137,9 +137,8 @@ impl Source {
     /// Somebody follows a room they are a member of. Their rooms were looked up when they came, but the store may have
     /// been behind.
     fn note_member(&self, room: &Room, user: &UserId) {
-        let row = room.standing().member(user).flatten();
-        if row.is_some_and(|row| row.is_in()) {
-            self.presence.moved(user, room.key(), true);
+        if let Some(row) = room.standing().member(user).flatten() {
+            self.presence.found(user, room.key(), belonging(row));
         }
     }
 

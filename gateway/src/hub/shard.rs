@@ -410,6 +410,7 @@ impl Shard {
         for ask in waiting {
             self.source.serve(&mut open, ask, &mut self.fetches);
         }
+        self.source.fetch_needs(&mut open.room, &mut self.fetches);
         self.rooms.insert(key, Slot::Open(open));
         metrics::rooms(self.rooms.len());
     }

@@ -61,3 +61,17 @@ async fn the_users_of_a_dead_gateway_go_with_its_lease_and_a_dead_fanout_takes_n
         (bob.id.clone(), "offline".into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joined_a_moment_ago_is_shown_though_nothing_is_stored_yet() {
+    let mut system = System::start(Shape::single(Stack::Real { brokers: 1 })).await;
+    system.kill(Role::Persister, 0);
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    let mut listener = alice.connects().await;
+    let topic = format!("/topic/rooms/{room}/signals");
+    listener.request(Frame::subscribe("s", &topic)).await;
+    let _bob = bob.connects().await;
+    while presence(&mut listener).await != (bob.id.clone(), "online".into()) {}
+}
