@@ -34,6 +34,8 @@ pub enum Reset {
     TooFar,
     /// There is no such event.
     Ahead,
+    /// The next event was stored once and is not kept any more, neither there nor in the log.
+    Trimmed,
 }
 
 // === impl Since ===
@@ -70,6 +72,7 @@ impl Reset {
             Self::Epoch => "epoch",
             Self::TooFar => "too-far",
             Self::Ahead => "ahead",
+            Self::Trimmed => "trimmed",
         }
     }
 }

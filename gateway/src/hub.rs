@@ -38,7 +38,8 @@ pub(crate) use self::{
     amended::{Scope, Targets, amend, find_recent},
     audience::{ConnectionId, Subscriber},
     backfill::{
-        PAGE_EVENTS_MAX, Source, page, page_of_shown, page_to_show, seq_of_message, stored_ms,
+        PAGE_EVENTS_MAX, Source, is_gone, page, page_of_shown, page_to_show, seq_of_message,
+        stored_ms,
     },
     opening::fresh_head,
     room::{Echo, Pulled},

@@ -1,6 +1,7 @@
 //! What only real servers and several processes can show.
 
 mod back_pressure;
+mod dead_letter;
 mod drain;
 mod last_source;
 mod membership;
@@ -14,3 +15,4 @@ mod servers;
 mod snapshot;
 mod store_stall;
 mod topic_change;
+mod trimmed;

@@ -6,7 +6,8 @@ use std::{collections::VecDeque, sync::Arc};
 use futures_util::FutureExt as _;
 use roomlog_core::{
     code::Refusal,
-    ids::Seq,
+    ids::{Count, Seq},
+    resume::Reset,
     session::{AckMode, Done, Mark, RequestId, SubIndex},
     stomp::Provenance,
     unread::ReadPosition,
@@ -143,6 +144,10 @@ impl Connection {
                 subscription.state = State::Ended;
                 self.catches_up(index);
             }
+            Ok(Batch::Trimmed(head)) => {
+                subscription.state = State::Behind;
+                self.begin_behind(index, head.seq, head.count, Reset::Trimmed.as_str());
+            }
             // Silence would look like a quiet room.
             Err(refusal) => self.send_away(&refusal),
         }
@@ -193,20 +198,27 @@ impl Connection {
         subscription.next = begin.next;
         subscription.state = State::Behind;
         if let Some(reason) = begin.reset {
-            let head = Seq(begin.next.0 - 1);
-            if subscription.ack != AckMode::Auto {
-                self.session.delivered(index, Mark::Reset(head.0));
-            }
-            let frame = reset_frame(
-                &subscription.key,
-                head,
-                begin.count,
-                &epoch,
-                reason,
-                &subscription.envelope,
-            );
-            self.wire.push(frame);
+            self.begin_behind(index, Seq(begin.next.0 - 1), begin.count, reason);
         }
+    }
+
+    /// Says that a subscription can't go on where its client wanted, and goes on behind the head.
+    fn begin_behind(&mut self, index: SubIndex, head: Seq, count: Count, reason: &'static str) {
+        let Some(subscription) = self.subscriptions.get_mut(&index) else {
+            return;
+        };
+        subscription.next = head.next();
+        if subscription.ack != AckMode::Auto {
+            self.session.delivered(index, Mark::Reset(head.0));
+        }
+        self.wire.push(reset_frame(
+            &subscription.key,
+            head,
+            count,
+            &self.gateway.source.epoch,
+            reason,
+            &subscription.envelope,
+        ));
     }
 
     /// Whether some subscription waits to ask for its next events.

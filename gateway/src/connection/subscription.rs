@@ -9,14 +9,14 @@ use roomlog_core::{
     session::{AckMode, Start},
     stomp::Envelope,
 };
-use roomlog_platform::backoff::Backoff;
+use roomlog_platform::{backoff::Backoff, link::RoomHead};
 use tokio::time::{Duration, Instant};
 
 use crate::{
     gateway::Gateway,
     hub::{
-        Caller, PAGE_EVENTS_MAX, Pulled, Purpose, Shown, Subscriber, fresh_head, page_of_shown,
-        seq_of_message,
+        Caller, PAGE_EVENTS_MAX, Pulled, Purpose, Shown, Subscriber, fresh_head, is_gone,
+        page_of_shown, seq_of_message,
     },
 };
 
@@ -81,6 +81,8 @@ pub(super) enum Batch {
     Events(Vec<Arc<Shown>>),
     Live,
     Ended,
+    /// The next event is kept nowhere any more: go on behind the head, and say so.
+    Trimmed(RoomHead),
 }
 
 // === impl Subscription ===
@@ -228,6 +230,9 @@ pub(super) async fn pull(
                 let to = to.min(Seq(next.0 + page_events - 1));
                 match page_of_shown(&gateway.source, key, next, (to, head)).await {
                     Some(events) => return Ok(Batch::Events(events)),
+                    None if is_gone(&gateway.source, key, next).await => {
+                        return Ok(Batch::Trimmed(fresh_head(&gateway.source, key).await?));
+                    }
                     None => store_unavailable(),
                 }
             }

@@ -221,6 +221,22 @@ pub(super) async fn fill(source: &Source, key: &RoomKey, hole: Hole) -> Vec<Stor
     }
 }
 
+/// Whether an event is kept nowhere any more. The store and the log say so themselves; one that does not answer has said
+/// nothing.
+pub(crate) async fn is_gone(source: &Source, key: &RoomKey, seq: Seq) -> bool {
+    let Some(Some(row)) = source.stored_room(key).await else {
+        return false;
+    };
+    // Every event up to a stored head was stored, so one without a row was taken away since.
+    let is_stored_no_more = row.head.seq >= seq
+        && matches!(
+            stored_under(source, key, row.shards, seq, seq).await,
+            Some(None)
+        );
+    let in_log = source.links.events_from_log(key, seq..=seq);
+    is_stored_no_more && in_log.await.is_ok_and(|events| events.is_empty())
+}
+
 /// The rows of these users in a room; `None` if one of them can't be read.
 pub(super) async fn rows(
     source: &Source,

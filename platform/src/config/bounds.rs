@@ -36,6 +36,10 @@ pub struct Bounds {
     /// Members of one room.
     #[config(env = "ROOMLOG_MEMBERS_PER_ROOM", default = 100000)]
     pub members_per_room: u32,
+    /// Events a subscription may be behind and still be resumed; beyond, its client gets a `reset`. Fanouts read no more
+    /// than 10000 from the log again, so a larger number rests on Redis and DynamoDB alone.
+    #[config(env = "ROOMLOG_RESUME_EVENTS", default = 10000)]
+    pub resume_events: u64,
     /// REST requests a second of one user at this gateway, sustained; five seconds' worth at once. Messages have the
     /// rate of SENDs instead.
     #[config(env = "ROOMLOG_REQUESTS_PER_SECOND", default = 50)]
@@ -83,6 +87,7 @@ impl Bounds {
             subscriptions_max: self.subscriptions as usize,
             rooms_per_user_max: self.rooms_per_user as usize,
             members_per_room_max: self.members_per_room as usize,
+            resume_events_max: self.resume_events,
             requests_per_second: self.requests_per_second,
             frames_per_second: self.frames_per_second,
             subscribes_per_second: self.subscribes_per_second,

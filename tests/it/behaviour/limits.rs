@@ -2,7 +2,11 @@
 
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Frame, StompClient, System, stomp::Door};
+use crate::harness::{
+    Frame, StompClient, System,
+    stomp::{Arrival, Door},
+    wait::{SOON, until, within},
+};
 
 const FRAME_BODY_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 64;
@@ -122,4 +126,69 @@ async fn a_connection_holds_so_many_subscriptions_and_no_more() {
     assert_eq!(client.message("errors").await.header("receipt-id"), "r");
     client.request(Frame::send(&room, "to all")).await;
     client.message(&(SUBSCRIPTIONS_MAX - 1).to_string()).await;
+}
+
+/// The next receipt or refusal of a session that has an errors queue.
+async fn verdict(client: &mut StompClient) -> Frame {
+    within("a receipt or a refusal", SOON, async {
+        loop {
+            match client.arrival().await {
+                Arrival::Frame(frame) if frame.find("receipt-id").is_some() => return frame,
+                Arrival::Frame(frame) => assert!(frame.command == "MESSAGE", "{frame:?}"),
+                Arrival::Beat => {}
+                Arrival::Closed(code) => panic!("closed with {code:?}"),
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_sends_too_fast_is_told_when_to_come_back_and_the_session_lives() {
+    // The bucket holds 20 and gets one a second: these are too many however slowly they are read.
+    const POSTS: usize = 150;
+    let system = System::strict().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let (mut client, _) = alice.watches(&room).await;
+    let errors = Frame::subscribe("errors", "/user/queue/errors");
+    client.request(errors).await;
+    let post = |number: usize| {
+        let id = format!("m-{number}");
+        Frame::send(&room, "again and again")
+            .with("id", &id)
+            .with("receipt", &id)
+    };
+    let sent = client.try_send_all((0..POSTS).map(post)).await;
+    sent.expect("an open connection");
+    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    for _ in 0..POSTS {
+        let verdict = verdict(&mut client).await;
+        match verdict.command.as_str() {
+            "RECEIPT" => taken.push(verdict.header("receipt-id").to_owned()),
+            _ => refused.push(verdict),
+        }
+    }
+    assert!(taken.len() >= 20, "the burst is let through: {taken:?}");
+    for refusal in &refused {
+        assert_eq!(refusal.header("code"), "too-many", "{refusal:?}");
+        let wait_ms = refusal.json()["retry_after_ms"].as_u64();
+        assert!(
+            wait_ms.is_some_and(|wait_ms| (1..=1_000).contains(&wait_ms)),
+            "{refusal:?}"
+        );
+    }
+    let refused = refused.first().expect("not all of them are let through");
+
+    // What was taken is a retry, which nobody has to wait for; what was refused comes through after a while.
+    let retry = post(taken[0][2..].parse().expect("a number"));
+    client.send(&retry).await;
+    assert_eq!(verdict(&mut client).await.command, "RECEIPT");
+    let id = refused.header("receipt-id").to_owned();
+    until("what was refused to be taken", SOON, async || {
+        let again = post(id[2..].parse().expect("a number"));
+        client.send(&again).await;
+        (verdict(&mut client).await.command == "RECEIPT").then_some(())
+    })
+    .await;
 }

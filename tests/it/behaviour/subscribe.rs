@@ -121,6 +121,28 @@ async fn what_cannot_be_continued_is_reset_and_then_live() {
 }
 
 #[tokio::test]
+async fn who_is_too_far_behind_is_reset_and_then_live() {
+    const RESUMED_MAX: u64 = 10;
+    let system = System::strict().await;
+    let (room, mut client, head) = room_with(&system.user("alice"), 15).await;
+    let last = head - RESUMED_MAX;
+    client.request(since("far", &room, last - 1)).await;
+    let reset = client.message("far").await;
+    let body = reset.json();
+    assert_eq!(
+        (&body["type"], &body["reason"], &body["head"]),
+        (&"reset".into(), &"too-far".into(), &head.into())
+    );
+    // One event later is near enough.
+    client.request(since("near", &room, last)).await;
+    let near = client.messages("near", 10).await;
+    assert_eq!(seqs(&near), (last + 1..=head).collect::<Vec<_>>());
+    client.request(Frame::send(&room, "live")).await;
+    assert_eq!(client.message("far").await.number("seq"), head + 1);
+    assert_eq!(client.message("near").await.number("seq"), head + 1);
+}
+
+#[tokio::test]
 async fn replay_and_live_join_without_a_seam_while_messages_pour_in() {
     const POSTS: u64 = 200;
     const JOINERS: usize = 8;

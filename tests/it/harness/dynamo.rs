@@ -114,3 +114,13 @@ pub(crate) async fn scan(client: &Client, table: &str) -> Vec<Row> {
     }
     rows
 }
+
+/// A text as the store takes it.
+pub(crate) fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+/// A number as the store takes it.
+pub(crate) fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}

@@ -95,6 +95,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(45);
 /// Put before table names, so that nothing works by the default alone.
 const TABLE_PREFIX: &str = "it-";
 
+/// The settings of the strict system: what one user may send at once, and how far behind one may be resumed.
+const STRICT: [(&str, &str); 3] = [
+    ("ROOMLOG_SENDS_BURST", "20"),
+    ("ROOMLOG_SENDS_PER_SECOND", "1"),
+    ("ROOMLOG_RESUME_EVENTS", "10"),
+];
+
 // === impl Stack ===
 
 impl Stack {
@@ -141,6 +148,18 @@ impl System {
             let tried = TRIED.swap(true, Ordering::Relaxed);
             assert!(!tried, "the shared system did not start for another test");
             Self::start(Shape::single(Stack::chosen())).await
+        };
+        SHARED.get_or_init(start).await
+    }
+
+    /// Another one, whose bounds can be reached with a few messages.
+    pub(crate) async fn strict() -> &'static Self {
+        static SHARED: OnceCell<System> = OnceCell::const_new();
+        static TRIED: AtomicBool = AtomicBool::new(false);
+        let start = async || {
+            let tried = TRIED.swap(true, Ordering::Relaxed);
+            assert!(!tried, "the strict system did not start for another test");
+            Self::start_with(Shape::single(Stack::chosen()), &STRICT).await
         };
         SHARED.get_or_init(start).await
     }

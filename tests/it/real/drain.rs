@@ -1,54 +1,114 @@
 //! SIGTERM: a service finishes what it began and says goodbye.
 
-use std::time::Instant;
+use std::collections::BTreeSet;
+
+use tokio::{sync::watch, task::JoinSet};
 
 use super::scale::is_stored;
 use crate::harness::{
-    Frame, Role, Shape, Stack, System,
+    Frame, Role, Shape, Stack, StompClient, System,
+    stomp::Arrival,
     traffic::{Followers, Post, Senders},
+    wait::{SOON, within},
 };
 
 const CLIENTS: usize = 20;
+/// Over how long a gateway spreads its farewells here.
+const DRAIN_MS: u64 = 10_000;
 const MESSAGES: usize = 2_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_gateway_receipts_what_it_took_and_sends_its_clients_on() {
-    let mut system = System::start(Shape {
+    let shape = Shape {
         gateways: 2,
         ..Shape::single(Stack::Real { brokers: 1 })
-    })
-    .await;
+    };
+    let mut system = System::start_with(shape, &[("ROOMLOG_DRAIN", "10s")]).await;
     let alice = system.user("alice");
     let room = alice.opens_room().await;
-    let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
-        clients.push(alice.watches(&room).await.0);
+    let (first_has_gone, _) = watch::channel(false);
+    let mut leaving = JoinSet::new();
+    for number in 0..CLIENTS {
+        let (client, _) = alice.watches(&room).await;
+        let post = Frame::send(&room, "still here").with("id", format!("m-{number}"));
+        leaving.spawn(farewell(client, post, first_has_gone.clone()));
     }
-    let receipted = clients[0].request(Frame::send(&room, "before")).await;
-    assert_eq!(receipted.command, "RECEIPT");
-    let closing = tokio::spawn(async move {
-        let mut closed = Vec::new();
-        for client in &mut clients {
-            closed.push((client.closed().await, Instant::now()));
-        }
-        closed
-    });
     system.stop_gracefully(Role::Gateway, 0).await;
-    let closed = closing.await.expect("every client is closed");
-    assert!(
-        closed.iter().all(|(code, _)| *code == Some(1012)),
-        "{closed:?}"
-    );
+    let mut farewells = Vec::new();
+    while let Some(ended) = leaving.join_next().await {
+        farewells.push(ended.expect("a good end"));
+    }
+    for farewell in &farewells {
+        assert_eq!(
+            (farewell.code.as_str(), farewell.close),
+            ("draining", Some(1012)),
+            "{farewell:?}"
+        );
+        assert!(farewell.retry_after_ms < DRAIN_MS, "{farewell:?}");
+    }
+    // They neither go nor come back all at once.
+    let taken: BTreeSet<_> = farewells.iter().filter_map(|f| f.taken.clone()).collect();
+    assert!(!taken.is_empty(), "nobody was served after the first left");
+    let returns: BTreeSet<u64> = farewells.iter().map(|f| f.retry_after_ms).collect();
+    assert!(returns.len() > CLIENTS / 2, "{returns:?}");
 
     let elsewhere = alice.at(&system.http(1));
     let (mut client, head) = elsewhere.watches(&room).await;
-    client
-        .request(Frame::subscribe("all", &format!("/topic/rooms/{room}")).with("since", 0))
-        .await;
-    let last = client
-        .messages("all", usize::try_from(head).expect("few"))
-        .await;
-    assert_eq!(last.last().expect("events").json()["text"], "before");
+    let all = Frame::subscribe("all", &format!("/topic/rooms/{room}"));
+    client.request(all.with("since", 0)).await;
+    let head = usize::try_from(head).expect("few");
+    let shown = client.messages("all", head).await;
+    let shown: BTreeSet<String> = shown
+        .iter()
+        .filter_map(|message| message.json()["id"].as_str().map(String::from))
+        .collect();
+    assert!(taken.is_subset(&shown), "{taken:?} in {shown:?}");
+}
+
+/// How a client's connection ended.
+#[derive(Debug)]
+struct Farewell {
+    /// Of the ERROR before the close.
+    code: String,
+    retry_after_ms: u64,
+    close: Option<u16>,
+    /// What was receipted to it after another one had been closed.
+    taken: Option<String>,
+}
+
+/// Posts once another client has gone, and stays until it is closed itself.
+async fn farewell(mut client: StompClient, post: Frame, gone: watch::Sender<bool>) -> Farewell {
+    let id = post.header("id").to_owned();
+    let mut others = gone.subscribe();
+    let (mut has_posted, mut taken, mut error) = (false, None, None);
+    let close = within("the end of the connection", SOON, async {
+        loop {
+            let arrival = tokio::select! {
+                arrival = client.arrival() => arrival,
+                () = async { drop(others.wait_for(|gone| *gone).await) }, if !has_posted => {
+                    has_posted = true;
+                    // It may be closing at this very moment.
+                    let _ = client.try_send(&post.clone().with("receipt", &id)).await;
+                    continue;
+                }
+            };
+            match arrival {
+                Arrival::Frame(frame) if frame.command == "RECEIPT" => taken = Some(id.clone()),
+                Arrival::Frame(frame) if frame.command == "ERROR" => error = Some(frame),
+                Arrival::Frame(_) | Arrival::Beat => {}
+                Arrival::Closed(code) => return code,
+            }
+        }
+    })
+    .await;
+    gone.send_replace(true);
+    let error = error.expect("an ERROR before the close");
+    Farewell {
+        code: error.header("code").to_owned(),
+        retry_after_ms: error.number("retry_after_ms"),
+        close,
+        taken,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
