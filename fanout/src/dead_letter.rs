@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use roomlog_platform::{
-    backoff::Backoff,
-    kafka::{EVENTS_TOPIC, LogRecord, Producer},
-};
+use roomlog_platform::{backoff::Backoff, kafka::LogRecord};
 
-use crate::metrics;
+use crate::{metrics, owner::Resources};
 
 /// Waits between attempts. The record's partition waits with it, as nothing may be shown before it is put aside.
 const RETRY_FLOOR: Duration = Duration::from_millis(100);
@@ -15,11 +12,12 @@ const RETRY_FLOOR: Duration = Duration::from_millis(100);
 const RETRY_CEILING: Duration = Duration::from_secs(5);
 
 /// Puts a record aside and returns once the log has acknowledged it. It may be put aside more than once.
-pub(crate) async fn put_aside(producer: &Producer, record: &LogRecord, reason: &str) {
+pub(crate) async fn put_aside(resources: &Resources, record: &LogRecord, reason: &str) {
     let (partition, offset) = (record.partition, record.offset);
     tracing::warn!(partition, offset, reason, "a record can't be decoded");
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
-    while let Err(error) = producer.put_aside(EVENTS_TOPIC, record, reason).await {
+    let (producer, topic) = (&resources.producer, &resources.topic.topic);
+    while let Err(error) = producer.put_aside(topic, record, reason).await {
         tracing::error!(partition, offset, %error, "a record can't be put aside; its partition waits");
         backoff.wait().await;
     }

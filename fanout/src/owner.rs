@@ -21,7 +21,7 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     config,
-    dynamo::Store,
+    dynamo::{Store, TopicRow},
     kafka::{Producer, ReadError, Reader},
     link::{EncodedSignal, RoomHead, RoomInterest},
     redis::Cache,
@@ -109,11 +109,8 @@ pub(crate) struct Resources {
     pub(crate) recalling: Semaphore,
     pub(crate) producer: Producer,
     pub(crate) directory: Arc<Directory>,
-    /// The topic's generation.
-    pub(crate) generation: u32,
-    /// The topic's partitions and window, as recorded at its creation.
-    pub(crate) partition_count: u32,
-    pub(crate) window_offsets: i64,
+    /// The topic, as recorded at its creation.
+    pub(crate) topic: TopicRow,
     /// A name no other run of any instance has.
     pub(crate) instance: Arc<str>,
     pub(crate) presence: config::Presence,
@@ -175,8 +172,8 @@ impl Resources {
     pub(crate) fn spec(&self, partition: u32) -> Spec {
         Spec {
             partition,
-            partition_count: self.partition_count,
-            window_offsets: self.window_offsets,
+            partition_count: self.topic.partition_count,
+            window_offsets: self.topic.window_offsets,
         }
     }
 }

@@ -148,11 +148,12 @@ pub async fn run(
     let (membership, mut rebalances) = Membership::join(
         &kafka,
         &format!("fanout-{group}"),
-        &[EVENTS_TOPIC],
+        &[&resources.topic.topic],
         instance_id,
     )?;
     let mut instance = Instance {
         membership: &membership,
+        topic: &resources.topic.topic,
         owners: Owners::new(Arc::clone(&resources)),
         assigned: None,
         stating: Stating::default(),
@@ -180,6 +181,8 @@ pub async fn run(
 /// A running instance.
 struct Instance<'a> {
     membership: &'a Membership,
+    /// The name of the topic.
+    topic: &'a str,
     owners: Owners,
     /// What the group assigned to this instance; `None` before it first did.
     assigned: Option<BTreeSet<u32>>,
@@ -301,7 +304,7 @@ impl Instance<'_> {
 
     fn commit(&self, offsets: BTreeMap<u32, i64>) {
         for (partition, offset) in offsets {
-            self.membership.commit(EVENTS_TOPIC, partition, offset);
+            self.membership.commit(self.topic, partition, offset);
         }
     }
 

@@ -7,7 +7,7 @@ use roomlog_platform::{
     config::{self, Config},
     dynamo::Store,
     kafka::{
-        ConnectError, EVENTS_TOPIC, KafkaConfig, Producer, Reader,
+        ConnectError, KafkaConfig, Producer, Reader,
         topics::{self, TopicError},
     },
     link::Identity,
@@ -75,25 +75,20 @@ async fn reach(
     group: &str,
     presence: &config::Presence,
 ) -> Result<Start, RunError> {
-    let topic = store
-        .topic(EVENTS_TOPIC)
-        .await?
-        .ok_or(RunError::NotRecorded)?;
-    topics::check(kafka, EVENTS_TOPIC, topic.partition_count).await?;
+    let topic = store.events_topic().await?.ok_or(RunError::NotRecorded)?;
+    topics::check(kafka, &topic.topic, topic.partition_count).await?;
     let epoch = store.epoch().await?;
     let instance: Arc<str> = uuid::Uuid::now_v7().to_string().into();
     let resources = Resources {
         store: store.clone(),
         cache: cache.clone(),
-        reader: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
-        bounds: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
-        recalls: Reader::new(kafka, EVENTS_TOPIC, &format!("fanout-{group}"))?,
+        reader: Reader::new(kafka, &topic.topic, &format!("fanout-{group}"))?,
+        bounds: Reader::new(kafka, &topic.topic, &format!("fanout-{group}"))?,
+        recalls: Reader::new(kafka, &topic.topic, &format!("fanout-{group}"))?,
         recalling: Semaphore::new(1),
         producer: Producer::connect(kafka, CONNECT_TIMEOUT).await?,
         directory: Arc::new(Directory::new(topic.partition_count)),
-        generation: topic.generation,
-        partition_count: topic.partition_count,
-        window_offsets: topic.window_offsets,
+        topic: topic.clone(),
         instance: Arc::clone(&instance),
         presence: presence.clone(),
     };

@@ -10,7 +10,7 @@ use roomlog_core::{session::SessionConfig, stomp::HeartBeat};
 use roomlog_platform::{
     backoff::Backoff,
     config::Config,
-    dynamo::{Store, StoreError},
+    dynamo::{Store, StoreError, TopicRow},
     kafka::{
         self, EVENTS_TOPIC, KafkaConfig, Producer,
         topics::{self, TopicError},
@@ -110,9 +110,9 @@ pub async fn run(
         return Ok(());
     };
     let kafka = KafkaConfig::from(&config.kafka);
-    if !is_topic_as_recorded(&kafka, &store, shutdown).await? {
+    let Some(topic) = topic_as_recorded(&kafka, &store, shutdown).await? else {
         return Ok(());
-    }
+    };
     let producer = Producer::connect(&kafka, PRODUCER_WAIT).await?;
     log.holds();
 
@@ -138,6 +138,7 @@ pub async fn run(
         cache,
         store,
         producer: producer.clone(),
+        topic: Arc::new(topic),
         epoch: epoch.into(),
         traces: Arc::new(Traces::default()),
         presence: presence.clone(),
@@ -242,17 +243,17 @@ async fn epoch(store: &Store, shutdown: &Shutdown) -> Option<String> {
     }
 }
 
-/// Holds the topic to what was recorded at its creation; asked until log and store answer. `false` if the process is
+/// The topic, held to what was recorded at its creation; asked until log and store answer. `None` if the process is
 /// stopped first.
-async fn is_topic_as_recorded(
+async fn topic_as_recorded(
     kafka: &KafkaConfig,
     store: &Store,
     shutdown: &Shutdown,
-) -> Result<bool, RunError> {
+) -> Result<Option<TopicRow>, RunError> {
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
     loop {
         match check_topic(kafka, store).await {
-            Ok(()) => return Ok(true),
+            Ok(topic) => return Ok(Some(topic)),
             Err(RunError::Topic(TopicError::Unavailable(error))) => {
                 tracing::warn!(%error, "the topic can't be checked yet")
             }
@@ -263,16 +264,15 @@ async fn is_topic_as_recorded(
         }
         tokio::select! {
             () = backoff.wait() => {}
-            () = shutdown.begun() => return Ok(false),
+            () = shutdown.begun() => return Ok(None),
         }
     }
 }
 
-async fn check_topic(kafka: &KafkaConfig, store: &Store) -> Result<(), RunError> {
-    let recorded = store.topic(EVENTS_TOPIC).await?;
-    let recorded = recorded.ok_or(RunError::NotRecorded)?;
-    topics::check(kafka, EVENTS_TOPIC, recorded.partition_count).await?;
-    Ok(())
+async fn check_topic(kafka: &KafkaConfig, store: &Store) -> Result<TopicRow, RunError> {
+    let recorded = store.events_topic().await?.ok_or(RunError::NotRecorded)?;
+    topics::check(kafka, &recorded.topic, recorded.partition_count).await?;
+    Ok(recorded)
 }
 
 fn session_config(config: &Config) -> SessionConfig {

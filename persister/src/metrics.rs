@@ -112,8 +112,9 @@ pub(crate) fn store_answered(operation: Operation, after: Duration) {
     histogram!(STORE_LATENCY, "operation" => operation).record(after);
 }
 
-pub(crate) fn lag(topic: &'static str, partition: u32, records: i64) {
-    gauge!(LAG, "topic" => topic, "partition" => partition.to_string()).set(records as f64);
+pub(crate) fn lag(topic: &str, partition: u32, records: i64) {
+    gauge!(LAG, "topic" => topic.to_owned(), "partition" => partition.to_string())
+        .set(records as f64);
 }
 
 pub(crate) fn owner_failed() {

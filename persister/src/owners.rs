@@ -8,7 +8,7 @@ use std::{
 
 use roomlog_platform::{
     backoff::Backoff,
-    kafka::{EVENTS_TOPIC, READS_TOPIC, Released, TopicPartition},
+    kafka::{READS_TOPIC, Released, TopicPartition},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -227,7 +227,7 @@ async fn tell_lag(resources: &Resources, place: &TopicPartition, progress: &Prog
     let (reader, topic) = if place.topic == READS_TOPIC {
         (&resources.reads, READS_TOPIC)
     } else {
-        (&resources.events, EVENTS_TOPIC)
+        (&resources.events, &*resources.topic.topic)
     };
     let mut ticks = tokio::time::interval(LAG_INTERVAL);
     loop {

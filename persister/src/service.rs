@@ -107,7 +107,7 @@ pub async fn run(
     let (membership, mut rebalances) = Membership::join(
         &KafkaConfig::from(&config.kafka),
         GROUP,
-        &[EVENTS_TOPIC, READS_TOPIC],
+        &[&resources.topic.topic, READS_TOPIC],
         config.process.instance_id.as_deref(),
     )?;
     let producer = resources.producer.clone();
@@ -162,14 +162,11 @@ fn is_passing(error: &RunError) -> bool {
 }
 
 async fn reach(kafka: &KafkaConfig, store: &Store) -> Result<Resources, RunError> {
-    let topic = store
-        .topic(EVENTS_TOPIC)
-        .await?
-        .ok_or(RunError::NotRecorded)?;
-    topics::check(kafka, EVENTS_TOPIC, topic.partition_count).await?;
+    let topic = store.events_topic().await?.ok_or(RunError::NotRecorded)?;
+    topics::check(kafka, &topic.topic, topic.partition_count).await?;
     Ok(Resources {
-        shelf: Shelf::new(store.clone()),
-        events: Reader::new(kafka, EVENTS_TOPIC, GROUP)?,
+        shelf: Shelf::new(store.clone(), &topic.topic),
+        events: Reader::new(kafka, &topic.topic, GROUP)?,
         reads: Reader::new(kafka, READS_TOPIC, GROUP)?,
         producer: Producer::connect(kafka, CONNECT_TIMEOUT).await?,
         topic,

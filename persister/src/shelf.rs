@@ -15,7 +15,6 @@ use roomlog_platform::{
         Mention, PartitionRow, READS_AT_ONCE, ReadMark, RoomMove, RoomRow, Running, Store,
         StoreError,
     },
-    kafka::EVENTS_TOPIC,
     message_trace,
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -51,6 +50,8 @@ const MEMBERS_PER_REQUEST: usize = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     store: Store,
+    /// The topic whose rows move with events.
+    topic: Arc<str>,
     writers: Arc<Semaphore>,
     movers: Arc<Semaphore>,
 }
@@ -58,9 +59,10 @@ pub(crate) struct Shelf {
 // === impl Shelf ===
 
 impl Shelf {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, topic: &str) -> Self {
         Self {
             store,
+            topic: topic.into(),
             writers: Arc::new(Semaphore::new(WRITERS_MAX)),
             movers: Arc::new(Semaphore::new(MOVERS_MAX as usize)),
         }
@@ -103,7 +105,7 @@ impl Shelf {
         }
         let rooms = moving.finish().await?.into_iter().flatten().collect();
         if let Some((partition, row)) = moves.partition() {
-            self.move_partition(EVENTS_TOPIC, partition, row).await?;
+            self.move_partition(&self.topic, partition, row).await?;
         }
         Ok(rooms)
     }
@@ -151,7 +153,7 @@ impl Shelf {
 
     pub(crate) async fn move_partition(
         &self,
-        topic: &'static str,
+        topic: &str,
         partition: u32,
         row: PartitionRow,
     ) -> Result<(), StoreError> {
@@ -163,7 +165,7 @@ impl Shelf {
 
     pub(crate) async fn partition(
         &self,
-        topic: &'static str,
+        topic: &str,
         partition: u32,
     ) -> Result<Option<PartitionRow>, StoreError> {
         let turn = (&self.movers, 1);

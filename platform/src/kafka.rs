@@ -12,6 +12,7 @@ mod membership;
 mod producer;
 mod reader;
 mod record;
+mod succession;
 mod token;
 pub mod topics;
 
@@ -24,8 +25,9 @@ pub use membership::{DRAIN_WAIT_MAX, JoinError, Membership, Rebalance, Released,
 pub use producer::{Appended, ConnectError, Delivery, Headers, Outgoing, ProduceError, Producer};
 pub use reader::{Batch, PartitionStream, ReadError, Reader, Watermarks};
 pub use record::LogRecord;
+pub use succession::{CARRIED_HEADER, SuccessionError, carry, close};
 
-/// The room events, in order, keyed by room.
+/// The room events, in order, keyed by room: the first topic of them, until an operator opens a successor.
 pub const EVENTS_TOPIC: &str = "chat.events.v1";
 /// Batches of read positions, keyed by room.
 pub const READS_TOPIC: &str = "chat.reads.v1";

@@ -48,9 +48,20 @@ pub(crate) struct Options {
     /// Only events appended before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     to: Option<jiff::Timestamp>,
+    /// The topic: another one than the first where that was succeeded.
+    #[arg(long, value_name = "NAME", default_value = EVENTS_TOPIC)]
+    topic: String,
     /// Show what was deleted, too.
     #[arg(long)]
     raw: bool,
+}
+
+/// A partition to be read.
+struct Log {
+    reader: Reader,
+    spec: Spec,
+    /// Rooms begin with seq 1 here. In a topic that succeeds another they go on.
+    begins_anew: bool,
 }
 
 /// What to print of what is read.
@@ -63,9 +74,8 @@ struct Selection {
 pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()> {
     adopt_schema_ids(config).await?;
     let kafka = KafkaConfig::from(&config.kafka);
-    let partition_count = topics::describe(&kafka, EVENTS_TOPIC)
-        .await?
-        .partition_count;
+    let topic = options.topic;
+    let partition_count = topics::describe(&kafka, &topic).await?.partition_count;
     let room = options
         .room
         .as_deref()
@@ -92,14 +102,18 @@ pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()>
     if options.raw {
         eprintln!("--raw: content that its authors or moderators deleted is shown");
     }
-    let reader = Reader::new(&kafka, EVENTS_TOPIC, "roomlog-replay")?;
-    for partition in partitions {
-        let spec = Spec {
-            partition,
+    let mut log = Log {
+        reader: Reader::new(&kafka, &topic, "roomlog-replay")?,
+        spec: Spec {
+            partition: 0,
             partition_count,
             window_offsets: config.topics.window_offsets.into(),
-        };
-        replay(&reader, spec, &selection, options.raw).await?;
+        },
+        begins_anew: topic == EVENTS_TOPIC,
+    };
+    for partition in partitions {
+        log.spec.partition = partition;
+        replay(&log, &selection, options.raw).await?;
     }
     Ok(())
 }
@@ -114,23 +128,23 @@ struct Deleted {
 }
 
 /// One partition from its beginning, as numbers follow from all that came before, up to its end as of now.
-async fn replay(
-    reader: &Reader,
-    spec: Spec,
-    selection: &Selection,
-    raw: bool,
-) -> anyhow::Result<()> {
-    let bounds = reader.watermarks(spec.partition).await?;
+async fn replay(log: &Log, selection: &Selection, raw: bool) -> anyhow::Result<()> {
+    let partition = log.spec.partition;
+    let bounds = log.reader.watermarks(partition).await?;
     let bounds = bounds.low..bounds.high;
-    if bounds.start > 0 && !bounds.is_empty() {
+    if !log.begins_anew && !bounds.is_empty() {
         eprintln!(
-            "partition {}: retention has removed the first {} records, so events are shown without numbers",
-            spec.partition, bounds.start
+            "partition {partition}: the topic succeeds another one, so events are shown without numbers"
+        );
+    } else if bounds.start > 0 && !bounds.is_empty() {
+        eprintln!(
+            "partition {partition}: retention has removed the first {} records, so events are shown without numbers",
+            bounds.start
         );
     }
     let mut deleted = Deleted::default();
     if !raw {
-        read(reader, spec, bounds.clone(), |record, place| {
+        read(log, bounds.clone(), |record, place| {
             deleted.note(record, place);
             Ok(())
         })
@@ -138,7 +152,7 @@ async fn replay(
     }
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let wanted = bounds.start..bounds.end.min(selection.offsets.end);
-    read(reader, spec, wanted, |record, place| {
+    read(log, wanted, |record, place| {
         if selection.holds(record)
             && let Some(line) = line(record, place, &deleted)?
         {
@@ -152,13 +166,13 @@ async fn replay(
 
 /// Visits every event of some offsets, with its place where the log begins with the first of them.
 async fn read(
-    reader: &Reader,
-    spec: Spec,
+    log: &Log,
     offsets: Range<i64>,
     mut visit: impl FnMut(&LogRecord, Option<Outcome>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut numbers = (offsets.start == 0).then(|| RoomLog::empty(spec, GENERATION));
-    let mut stream = reader.open(spec.partition, offsets.start);
+    let is_whole = log.begins_anew && offsets.start == 0;
+    let mut numbers = is_whole.then(|| RoomLog::empty(log.spec, GENERATION));
+    let mut stream = log.reader.open(log.spec.partition, offsets.start);
     let mut next = offsets.start;
     while next < offsets.end {
         let batch = stream.next_batch(BATCH_RECORDS_MAX).await?;
@@ -168,6 +182,9 @@ async fn read(
             .iter()
             .filter(|record| record.offset < offsets.end);
         for record in ours {
+            if record.is_carried() {
+                continue;
+            }
             let place = numbers
                 .as_mut()
                 .map(|numbers| numbers.apply(&record.as_ref(GENERATION)));

@@ -1,4 +1,6 @@
-//! `roomlog topics`: make the topics and record what is fixed about them, or say how they are.
+//! `roomlog topics`: make the topics and record what is fixed about them, say how they are, or open a successor.
+
+mod succeed;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -32,6 +34,8 @@ enum Action {
     Create,
     /// Say how the brokers describe the topics.
     Describe,
+    /// Move room events to a new topic with another partition count or duplicate window. Closes the old one for good.
+    Succeed(succeed::Options),
 }
 
 pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()> {
@@ -44,9 +48,11 @@ pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()>
                 );
             }
         }
+        Action::Succeed(options) => succeed::run(options, config).await?,
         Action::Describe => {
             let kafka = KafkaConfig::from(&config.kafka);
-            for topic in [EVENTS_TOPIC, READS_TOPIC, DEAD_LETTERS_TOPIC] {
+            let events = events_topic(&Store::connect(&config.dynamodb).await).await?;
+            for topic in [events.as_str(), READS_TOPIC, DEAD_LETTERS_TOPIC] {
                 let found = topics::describe(&kafka, topic).await?;
                 println!(
                     "{}",
@@ -67,11 +73,11 @@ pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()>
 /// The topics are there and recorded.
 pub(crate) async fn ensure(config: &Config) -> anyhow::Result<Vec<(String, Creation)>> {
     let kafka = KafkaConfig::from(&config.kafka);
-    let wanted = specs(&config.topics);
+    let store = Store::connect(&config.dynamodb).await;
+    let wanted = specs(&config.topics, &events_topic(&store).await?);
     let made = topics::create(&kafka, &wanted)
         .await
         .context("the topics can't be made")?;
-    let store = Store::connect(&config.dynamodb).await;
     for spec in wanted.iter().filter(|spec| spec.name != DEAD_LETTERS_TOPIC) {
         // What the brokers have is recorded, not what is configured: the topic may have been there before.
         let found = topics::describe(&kafka, &spec.name).await?;
@@ -90,7 +96,16 @@ pub(crate) async fn ensure(config: &Config) -> anyhow::Result<Vec<(String, Creat
     Ok(wanted.into_iter().map(|spec| spec.name).zip(made).collect())
 }
 
-fn specs(topics: &Topics) -> Vec<TopicSpec> {
+/// The topic room events are in, or the first one where none was recorded yet.
+async fn events_topic(store: &Store) -> anyhow::Result<String> {
+    let topic = store
+        .events_topic()
+        .await
+        .context("the topic of room events can't be learned")?;
+    Ok(topic.map_or_else(|| EVENTS_TOPIC.to_owned(), |topic| topic.topic))
+}
+
+fn specs(topics: &Topics, events_topic: &str) -> Vec<TopicSpec> {
     let spec = |name: &str, retention| TopicSpec {
         name: name.to_owned(),
         partition_count: topics.partitions,
@@ -99,7 +114,7 @@ fn specs(topics: &Topics) -> Vec<TopicSpec> {
         retention,
     };
     vec![
-        spec(EVENTS_TOPIC, topics.retention.0),
+        spec(events_topic, topics.retention.0),
         spec(READS_TOPIC, topics.retention.0),
         spec(DEAD_LETTERS_TOPIC, DEAD_LETTERS_RETENTION),
     ]

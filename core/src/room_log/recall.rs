@@ -57,6 +57,13 @@ impl<T> Recall<T> {
         }
     }
 
+    /// Takes a record that is no event and yet makes its retries: see [`RoomLog::remember`].
+    pub fn remember(&mut self, record: &RecordRef<'_>) {
+        if record.key == self.room.as_str().as_bytes() {
+            self.log.remember(record);
+        }
+    }
+
     /// How many events are kept at present.
     pub fn len(&self) -> usize {
         self.events.len()

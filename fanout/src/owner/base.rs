@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use roomlog_core::room_log::{Bounds, Position, RoomLog, Unfit};
-use roomlog_platform::{
-    backoff::Backoff,
-    dynamo::PartitionRow,
-    kafka::{EVENTS_TOPIC, Watermarks},
-};
+use roomlog_platform::{backoff::Backoff, dynamo::PartitionRow, kafka::Watermarks};
 
 use super::{
     OwnerError, Resources,
@@ -119,7 +115,7 @@ async fn restore(effects: &Effects) -> Option<RoomLog> {
 /// A numbering that starts at the persister's row, or at the log's first record where there is none.
 async fn from_row(resources: &Resources, partition: u32) -> Result<RoomLog, OwnerError> {
     let row = row(resources, partition).await;
-    let opened = resources.generation;
+    let opened = resources.topic.generation;
     let start = Position {
         generation: opened,
         offset: 0,
@@ -143,7 +139,11 @@ async fn from_row(resources: &Resources, partition: u32) -> Result<RoomLog, Owne
 async fn row(resources: &Resources, partition: u32) -> Option<PartitionRow> {
     let mut patience = Patience::with("a partition's row can't be read");
     loop {
-        match resources.store.partition(EVENTS_TOPIC, partition).await {
+        match resources
+            .store
+            .partition(&resources.topic.topic, partition)
+            .await
+        {
             Ok(row) => return row,
             Err(error) => patience.after(&error).await,
         }

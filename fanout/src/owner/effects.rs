@@ -106,7 +106,7 @@ impl Effects {
     }
 
     pub(super) async fn put_aside(self, record: LogRecord, reason: String) -> Done {
-        dead_letter::put_aside(&self.resources.producer, &record, &reason).await;
+        dead_letter::put_aside(&self.resources, &record, &reason).await;
         Done::PutAside
     }
 
@@ -179,7 +179,7 @@ impl Effects {
 
     pub(super) fn heads_key(&self) -> HeadsKey {
         HeadsKey {
-            generation: self.resources.generation,
+            generation: self.resources.topic.generation,
             partition: self.partition,
         }
     }

@@ -90,6 +90,10 @@ async fn places(
         return Ok(vec![]);
     }
     let (generation, end) = (head.position.generation, head.position.offset + 1);
+    if generation != resources.topic.generation {
+        // It is in the topic that this one succeeded.
+        return Ok(vec![]);
+    }
     let low = resources.recalls.watermarks(partition).await?.low;
     let offset = (end - RECORDS_MAX).max(low);
     let start = Position { generation, offset };
@@ -98,7 +102,12 @@ async fn places(
     let read_from = spec.window_start_for(start).max(low);
     let mut stream = resources.recalls.open(partition, read_from);
     read(&mut stream, end, |record| {
-        recall.take(&record.as_ref(generation), || record.offset);
+        let read = record.as_ref(generation);
+        if record.is_carried() {
+            recall.remember(&read);
+        } else {
+            recall.take(&read, || record.offset);
+        }
         true
     })
     .await?;

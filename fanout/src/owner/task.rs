@@ -147,6 +147,7 @@ impl Owner {
             next,
             read_from = base.read_from,
             end = base.end,
+            base_ms = started.elapsed().as_millis(),
             "partition taken over"
         );
         Self {

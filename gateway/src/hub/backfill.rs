@@ -13,7 +13,7 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     backoff::Backoff,
-    dynamo::{Consistency, Direction, EventQuery, KeyShards, RoomRow, Store},
+    dynamo::{Consistency, Direction, EventQuery, KeyShards, RoomRow, Store, TopicRow},
     kafka::Producer,
     link::Links,
     redis::Cache,
@@ -51,6 +51,8 @@ pub(crate) struct Source {
     pub(crate) cache: Cache,
     pub(crate) store: Store,
     pub(crate) producer: Producer,
+    /// The topic room events go to.
+    pub(crate) topic: Arc<TopicRow>,
     /// The life of the tables that all seqs belong to.
     pub(crate) epoch: Arc<str>,
     pub(crate) traces: Arc<Traces>,

@@ -6,7 +6,7 @@ use roomlog_core::{
     interest::Level,
 };
 use roomlog_platform::{
-    kafka::{EVENTS_TOPIC, Outgoing, ProduceError},
+    kafka::{Outgoing, ProduceError},
     link::RoomInterest,
 };
 use tokio::task::JoinSet;
@@ -231,7 +231,7 @@ impl Source {
                 self.traces
                     .accepted(&record.key, &record.sender, &record.id);
                 let sent = self.producer.send(
-                    EVENTS_TOPIC,
+                    &self.topic.topic,
                     Outgoing {
                         key: record.key.as_str().as_bytes(),
                         value: &record.value,

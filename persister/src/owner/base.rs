@@ -3,7 +3,7 @@
 use roomlog_core::room_log::{Bounds, Position, RoomLog, Spec, Unfit};
 use roomlog_platform::{
     dynamo::{PartitionRow, TopicRow},
-    kafka::{EVENTS_TOPIC, LogRecord, PartitionStream, Reader, Watermarks},
+    kafka::{LogRecord, PartitionStream, Reader, Watermarks},
 };
 
 use super::{OwnerError, Resources};
@@ -22,7 +22,10 @@ pub(super) struct Base {
 
 /// Loads a partition's row and reads back the window before it.
 pub(super) async fn load(resources: &Resources, partition: u32) -> Result<Base, OwnerError> {
-    let row = resources.shelf.partition(EVENTS_TOPIC, partition).await?;
+    let row = resources
+        .shelf
+        .partition(&resources.topic.topic, partition)
+        .await?;
     let topic = &resources.topic;
     let (row, bounds) = start(row, topic, resources.events.watermarks(partition).await?)?;
     let spec = Spec {
@@ -104,7 +107,7 @@ mod tests {
 
     fn topic() -> TopicRow {
         TopicRow {
-            topic: EVENTS_TOPIC.into(),
+            topic: "chat.events.v2".into(),
             partition_count: 1,
             window_offsets: 10,
             generation: 2,

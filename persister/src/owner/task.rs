@@ -10,7 +10,7 @@ use roomlog_core::{
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{PartitionRow, StoreError},
-    kafka::{Batch, EVENTS_TOPIC, LogRecord, PartitionStream, ReadError},
+    kafka::{Batch, LogRecord, PartitionStream, ReadError},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -267,7 +267,13 @@ impl Owner {
         for (record, reason) in entries.iter().filter_map(Entry::unreadable) {
             let (partition, offset) = (record.partition, record.offset);
             tracing::warn!(partition, offset, %reason, "a record does not show as an event and is put aside");
-            put_aside(&self.resources, EVENTS_TOPIC, record, &reason.to_string()).await;
+            put_aside(
+                &self.resources,
+                &self.resources.topic.topic,
+                record,
+                &reason.to_string(),
+            )
+            .await;
         }
     }
 }

@@ -59,6 +59,7 @@ pub(super) mod name {
     pub(in super::super) const ROOM_SHARD: &str = "room_shard";
     pub(in super::super) const SENDER: &str = "sender";
     pub(in super::super) const SEQ: &str = "seq";
+    pub(in super::super) const TOPIC: &str = "topic";
     pub(in super::super) const SESSION: &str = "session";
     pub(in super::super) const SESSIONS_VERSION: &str = "sessions_version";
     pub(in super::super) const SHARDS: &str = "shards";

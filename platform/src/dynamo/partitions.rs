@@ -8,9 +8,13 @@ use super::{
     rows::{PartitionRow, TopicRow, named},
     tables,
 };
+use crate::kafka::EVENTS_TOPIC;
 
 /// The key of the row that holds the epoch.
 const EPOCH_KEY: &str = "@epoch";
+
+/// The key of the row that names the topic room events are in, once the first one was succeeded.
+const EVENTS_KEY: &str = "@events";
 
 /// Hexadecimal digits of an epoch: enough that two sets of tables never share one.
 const EPOCH_DIGITS: usize = 12;
@@ -35,6 +39,34 @@ impl Store {
         epoch.truncate(EPOCH_DIGITS);
         let row = [(name::EPOCH, text(&epoch))];
         self.put_absent(EPOCH_KEY, row).await.map(drop)
+    }
+
+    /// The topic that room events are in: the first one, until another was opened. `None` if it was never recorded.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn events_topic(&self) -> Result<Option<TopicRow>, StoreError> {
+        let name = match self.meta_item(EVENTS_KEY).await? {
+            Some(item) => {
+                let mut row = Fields::of(tables::PARTITIONS, item);
+                row.parsed(name::TOPIC, |topic| Some(topic.to_owned()))?
+            }
+            None => EVENTS_TOPIC.to_owned(),
+        };
+        self.topic(&name).await
+    }
+
+    /// From now on room events are in this topic, unless a later one was opened already.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn open_events_topic(&self, topic: &TopicRow) -> Result<Moved, StoreError> {
+        let change = Change::default()
+            .set(name::TOPIC, text(&topic.topic))
+            .set(name::GENERATION, number(topic.generation))
+            .if_forward(name::GENERATION);
+        self.update(tables::PARTITIONS, meta_key(EVENTS_KEY), change)
+            .await
     }
 
     /// What was recorded when a topic was made; `None` if it never was.

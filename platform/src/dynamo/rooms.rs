@@ -148,6 +148,44 @@ impl Store {
         })
     }
 
+    /// Rows of rooms and inboxes of all partitions, read consistently, a page at a time in no order that means anything.
+    /// `None` beside them on the last page.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn every_room(
+        &self,
+        after: Option<&RoomKey>,
+    ) -> Result<(Vec<RoomRow>, Option<RoomKey>), StoreError> {
+        let start = after.map(|room| Item::from_iter([named(name::ROOM, text(room.as_str()))]));
+        let page = self
+            .client
+            .scan()
+            .table_name(self.tables.name(tables::ROOMS))
+            .consistent_read(true)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(StoreError::of)?;
+        let rooms = page.items.unwrap_or_default().into_iter();
+        Ok((
+            rooms.map(RoomRow::from_item).collect::<Result<_, _>>()?,
+            page.last_evaluated_key.as_ref().map(key_in).transpose()?,
+        ))
+    }
+
+    /// Says which partition a room's log goes on in.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn place_room(&self, room: &RoomKey, partition: u32) -> Result<(), StoreError> {
+        let key = Item::from_iter([named(name::ROOM, text(room.as_str()))]);
+        let change = Change::default()
+            .set(name::PARTITION, number(partition))
+            .if_exists(name::ROOM);
+        self.update(tables::ROOMS, key, change).await.map(drop)
+    }
+
     /// The rooms anyone may find, by id, a page of at most `limit` at a time.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    EVENTS_TOPIC, KafkaConfig,
+    KafkaConfig,
     client::{Events, Failure},
     token,
     topics::LETTER_BYTES_MAX,
@@ -204,17 +204,14 @@ impl Producer {
         usize::try_from(self.client.in_flight_count()).unwrap_or(0)
     }
 
-    /// Learns the leaders of the events topic ahead of the first send. Whether it exists is checked elsewhere.
+    /// Learns the leaders of all topics ahead of the first send. Whether they exist is checked elsewhere.
     async fn warm_up(&self, at_most: Duration) {
         let client = self.client.clone();
         let known = tokio::task::spawn_blocking(move || {
-            client
-                .client()
-                .fetch_metadata(Some(EVENTS_TOPIC), at_most)
-                .map(drop)
+            client.client().fetch_metadata(None, at_most).map(drop)
         });
         if let Ok(Err(error)) = known.await {
-            tracing::debug!(%error, "the leaders of the events topic are not known yet");
+            tracing::debug!(%error, "the leaders of the topics are not known yet");
         }
     }
 }

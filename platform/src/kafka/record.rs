@@ -13,6 +13,7 @@ use roomlog_core::{
     room_log::{Position, RecordRef},
 };
 
+use super::CARRIED_HEADER;
 use crate::stored_event::StoredEvent;
 
 /// What a record costs in a buffer beside its bytes.
@@ -153,6 +154,11 @@ impl LogRecord {
         })
     }
 
+    /// Whether it only says which ids occurred lately in the topic that this one succeeds: it is no event.
+    pub fn is_carried(&self) -> bool {
+        self.headers().any(|(name, _)| name == CARRIED_HEADER)
+    }
+
     /// Every header as it was, in order.
     pub fn headers(&self) -> impl Iterator<Item = Pair<'_>> {
         let mut rest = &self.headers[..];
@@ -208,6 +214,7 @@ fn split_header(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use super::CARRIED_HEADER;
     use super::*;
 
     fn record(key: &str, headers: &[Pair<'_>]) -> LogRecord {

@@ -152,7 +152,7 @@ fn explained(client: &BaseConsumer<Looking>, error: &KafkaError) -> TopicError {
     }
 }
 
-type Admin = AdminClient<DefaultClientContext>;
+pub(super) type Admin = AdminClient<DefaultClientContext>;
 
 /// Makes those that don't exist, and waits until every partition has a leader. The answers are in the order of `topics`.
 ///
@@ -249,21 +249,21 @@ fn verdict(topic: &str, recorded: u32, described: Described) -> Result<Described
     Ok(described)
 }
 
-fn admin(config: &KafkaConfig) -> Result<Admin, TopicError> {
+pub(super) fn admin(config: &KafkaConfig) -> Result<Admin, TopicError> {
     let client = config.client(&[]);
     client
         .create()
         .map_err(|error| TopicError::Setting(error.to_string()))
 }
 
-fn options() -> AdminOptions {
+pub(super) fn options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(REQUEST_TIMEOUT))
         .operation_timeout(Some(REQUEST_TIMEOUT))
 }
 
 /// The client bounds its requests itself, but not the wait for a first broker.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     request: impl Future<Output = rdkafka::error::KafkaResult<T>>,
 ) -> Result<T, TopicError> {
     match tokio::time::timeout(REQUEST_TIMEOUT + Duration::from_secs(1), request).await {
@@ -272,7 +272,7 @@ async fn in_time<T>(
     }
 }
 
-fn refused(topic: &str, code: RDKafkaErrorCode) -> TopicError {
+pub(super) fn refused(topic: &str, code: RDKafkaErrorCode) -> TopicError {
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition => TopicError::Missing(topic.to_owned()),
         _ => TopicError::Refused {

@@ -1,4 +1,5 @@
-//! Partitions added to the topic behind our back: nobody starts, as rooms would be somewhere else from then on.
+//! The topic's partition count: changed behind our back nobody starts, changed as the operators' page says every room goes
+//! on.
 
 use std::time::Duration;
 
@@ -6,19 +7,29 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewPartitions},
     client::DefaultClientContext,
+    producer::{FutureProducer, FutureRecord},
 };
 
-use crate::harness::{Role, Shape, Stack, System};
+use crate::{
+    behaviour::tools::lines,
+    harness::{
+        Frame, Role, Room, Shape, Stack, System, User,
+        wait::{SOON, until},
+    },
+};
 
 const TOPIC: &str = "chat.events.v1";
+const SUCCESSOR: &str = "chat.events.v2";
 const MORE_PARTITIONS: usize = 8;
+const ROOMS: usize = 8;
 /// A service that is refused says so as soon as it has asked the log.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
+const ALL: [Role; 3] = [Role::Gateway, Role::Fanout, Role::Persister];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_service_starts_on_a_topic_whose_partition_count_was_changed() {
     let mut system = System::start(Shape::single(Stack::Real { brokers: 1 })).await;
-    for role in [Role::Gateway, Role::Fanout, Role::Persister] {
+    for role in ALL {
         system.stop_gracefully(role, 0).await;
     }
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
@@ -30,7 +41,7 @@ async fn no_service_starts_on_a_topic_whose_partition_count_was_changed() {
     added.expect("an answer")[0]
         .as_ref()
         .expect("partitions added");
-    for role in [Role::Gateway, Role::Fanout, Role::Persister] {
+    for role in ALL {
         let process = system.process(role, 0);
         process.start_again();
         let status = process.exited(REFUSAL_LIMIT).await;
@@ -42,4 +53,118 @@ async fn no_service_starts_on_a_topic_whose_partition_count_was_changed() {
             "{role:?} says what is wrong"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_succeeded_as_the_operators_page_says_and_every_room_goes_on() {
+    let mut system = System::start(Shape::single(Stack::Real { brokers: 1 })).await;
+    let alice = system.user("alice");
+    let mut rooms = Vec::new();
+    for _ in 0..ROOMS {
+        rooms.push(alice.opens_room().await);
+    }
+    let mut heads = Vec::new();
+    for room in &rooms {
+        heads.push(posts(&alice, room, "before").await);
+    }
+
+    // The page's steps.
+    system.stop_gracefully(Role::Gateway, 0).await;
+    let succeed = [
+        "topics",
+        "succeed",
+        "--name",
+        SUCCESSOR,
+        "--partitions",
+        "12",
+    ];
+    let done = lines(system.tool(&succeed)).await;
+    assert_eq!(
+        (&done[0]["opened"], &done[0]["generation"]),
+        (&true.into(), &2.into()),
+        "{done:?}"
+    );
+    for role in [Role::Fanout, Role::Persister] {
+        system.stop_gracefully(role, 0).await;
+    }
+    for role in [Role::Fanout, Role::Persister, Role::Gateway] {
+        system.restart(role, 0).await;
+    }
+
+    assert!(
+        is_closed(&system.kafka).await,
+        "the old topic takes nothing"
+    );
+    let again = lines(system.tool(&succeed)).await;
+    assert_eq!(again[0]["opened"], false, "{again:?}");
+    for (room, head) in rooms.iter().zip(&mut heads) {
+        // What was sent before is a retry in the new topic too.
+        let mut client = alice.connects().await;
+        let retry = Frame::send(room, "before").with("id", format!("{room}-before"));
+        client.request(retry).await;
+        assert_eq!(posts(&alice, room, "after").await, *head + 1);
+        *head += 1;
+        shows_all(&alice, room, *head).await;
+    }
+
+    // So it is for whoever takes over from the store alone.
+    until("everything to be stored", SOON, async || {
+        let stored = system.stored_events().await;
+        let has_all = |(room, head): (&Room, &u64)| {
+            stored
+                .get(room)
+                .and_then(|events| events.last())
+                .map(|last| last.seq)
+                == Some(*head)
+        };
+        rooms.iter().zip(&heads).all(has_all).then_some(())
+    })
+    .await;
+    system.servers().redis.wipe().await;
+    for role in [Role::Fanout, Role::Gateway] {
+        system.kill(role, 0);
+        system.restart(role, 0).await;
+    }
+    for (room, head) in rooms.iter().zip(&heads) {
+        assert_eq!(posts(&alice, room, "at last").await, head + 1);
+        shows_all(&alice, room, head + 1).await;
+    }
+    let replay = ["replay", "--topic", SUCCESSOR, "--room", &rooms[0]];
+    let replayed = lines(system.tool(&replay)).await;
+    let texts: Vec<&str> = replayed
+        .iter()
+        .filter_map(|line| line["text"].as_str())
+        .collect();
+    assert_eq!(texts, ["after", "at last"], "{replayed:?}");
+    assert!(replayed[0]["seq"].is_null(), "{replayed:?}");
+}
+
+/// Posts a message and waits until it is shown; its seq.
+async fn posts(user: &User, room: &Room, text: &str) -> u64 {
+    let (mut client, _) = user.watches(room).await;
+    let id = format!("{room}-{}", text.replace(' ', "-"));
+    client.request(Frame::send(room, text).with("id", id)).await;
+    client.message(room).await.number("seq")
+}
+
+/// A new subscriber sees every event from the first one to the head.
+async fn shows_all(user: &User, room: &Room, head: u64) {
+    let mut client = user.connects().await;
+    let all = Frame::subscribe("all", &format!("/topic/rooms/{room}")).with("since", 0);
+    client.request(all).await;
+    for seq in 1..=head {
+        assert_eq!(client.message("all").await.number("seq"), seq);
+    }
+}
+
+/// Whether a record that must be acknowledged by all replicas is refused.
+async fn is_closed(brokers: &str) -> bool {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("acks", "all")
+        .set("message.timeout.ms", "3000")
+        .create()
+        .expect("a producer");
+    let record = FutureRecord::to(TOPIC).key("late").payload("late");
+    producer.send(record, SOON).await.is_err()
 }
