@@ -4,14 +4,19 @@
 //! Clients do what any client of Roomlog should: they connect again, resume by `since`, and send again with the same id
 //! what was not acknowledged. `ROOMLOG_FAULTS=full` runs all faults instead of the short form.
 
+mod hand_over;
 mod links;
 mod load;
 mod processes;
 mod servers;
+mod table;
+mod take_over;
 
 use self::load::Load;
 use crate::harness::{Shape, Stack, System};
 
+/// Rooms that messages flow through.
+const ROOMS: usize = 4;
 /// Asks for every fault.
 const FORM_VARIABLE: &str = "ROOMLOG_FAULTS";
 
@@ -30,7 +35,7 @@ fn is_full() -> bool {
 
 /// Runs one fault: load before it, through it and after it.
 async fn under(system: &mut System, fault: &str, make: impl AsyncFnOnce(&mut System, &mut Load)) {
-    let mut load = Load::begin(system, fault).await;
+    let mut load = Load::begin(system, fault, ROOMS, load::STEADY).await;
     make(system, &mut load).await;
     load.end(system).await;
 }

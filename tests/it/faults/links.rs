@@ -55,6 +55,19 @@ async fn no_link_is_missed() {
         })
         .await;
     }
+    let half_open = if is_full() {
+        every.to_vec()
+    } else {
+        vec![ClientAndGateway, GatewayAndFanout]
+    };
+    for between in half_open {
+        let fault = format!("half-open connections: {}", between.name());
+        under(&mut system, &fault, async |system, load| {
+            between.link(system).vanish();
+            load.lasts(FAILING).await;
+        })
+        .await;
+    }
     under(
         &mut system,
         "a subscriber stops reading",

@@ -2,11 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::OpenOptions,
-    io::Write as _,
     time::{Duration, Instant},
 };
 
+use super::table::{Table, tell};
 use crate::{
     harness::{
         Frame, Room, System, User,
@@ -16,19 +15,15 @@ use crate::{
     real::scale::is_stored,
 };
 
-const ROOMS: usize = 4;
 const USERS: usize = 4;
 /// More than are sent in any scenario.
 const POSTS_PER_USER: usize = 20_000;
 /// A hundred messages a second: enough that a pause of delivery shows to the hundredth, few enough for two cores.
-const EACH: Duration = Duration::from_millis(10);
+pub(super) const STEADY: Duration = Duration::from_millis(10);
 /// Messages before a fault, and after it until it counts as over.
 const CALM: usize = 60;
 /// The longest that a fault and what follows may take.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(120);
-/// Names the file the rows of the fault table are added to.
-const ROWS_VARIABLE: &str = "ROOMLOG_FAULTS_ROWS";
-
+const RECOVERY_LIMIT: Duration = Duration::from_secs(240);
 /// Traffic through one fault.
 pub(super) struct Load {
     fault: String,
@@ -40,12 +35,17 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Makes new rooms, and returns once messages flow through them.
-    pub(super) async fn begin(system: &System, fault: &str) -> Self {
+    /// Makes so many new rooms, and returns once messages flow through them, one after each pause.
+    pub(super) async fn begin(
+        system: &System,
+        fault: &str,
+        room_count: usize,
+        pause: Duration,
+    ) -> Self {
         let gateways = system.linked_gateways();
         let users: Vec<User> = (0..USERS).map(|_| system.user("u")).collect();
         let mut rooms = Vec::new();
-        for _ in 0..ROOMS {
+        for _ in 0..room_count {
             let room = users[0].opens_room().await;
             for user in users.iter().skip(1) {
                 user.joins(&room).await;
@@ -56,10 +56,11 @@ impl Load {
         let mut senders = Senders::new(&gateways, plans.collect());
         let follow = users.iter().map(|user| (user.clone(), rooms.clone()));
         let followers = Followers::new(&gateways, follow.collect(), u64::MAX);
-        let flow = senders.flow(EACH);
+        let flow = senders.flow(pause);
         senders.go_on(CALM).await;
         followers.have_seen(USERS * CALM).await;
         followers.listen();
+        followers.all_see_something().await;
         Self {
             fault: fault.to_owned(),
             users,
@@ -89,14 +90,33 @@ impl Load {
         .await;
     }
 
+    /// Waits until messages of every room reach everyone again; how long each follower saw nothing of each room, at the
+    /// longest, since it was asked last. The shortest come first.
+    pub(super) async fn silences(&mut self) -> Vec<Duration> {
+        self.senders.go_on(CALM).await;
+        self.followers.all_see_something().await;
+        let silences = self.followers.silences();
+        self.followers.listen();
+        silences
+    }
+
     /// Waits until messages flow again, stops, and compares: every acknowledged message is shown to every follower
     /// once, in the one order, and DynamoDB holds exactly that.
     pub(super) async fn end(mut self, system: &System) {
-        self.senders.go_on(CALM).await;
-        self.followers
-            .have_seen(self.followers.seen() + USERS * CALM)
-            .await;
-        let silence = self.followers.longest_silence();
+        let silence = self.silences().await.pop().expect("a follower of a room");
+        let fault = self.fault.clone();
+        let messages = self.compares(system).await;
+        tell(
+            Table::Faults,
+            &format!(
+                "| {fault} | {messages} | 0 | 0 | 0 | {:.2} s |",
+                silence.as_secs_f64()
+            ),
+        );
+    }
+
+    /// Stops, and compares what was acknowledged, shown and stored; how many messages that were.
+    pub(super) async fn compares(mut self, system: &System) -> usize {
         drop(self.flow);
         let mut expected: BTreeMap<Room, BTreeSet<String>> = BTreeMap::new();
         for post in self.senders.stop().await {
@@ -128,12 +148,7 @@ impl Load {
             );
         }
         is_stored(system, &sight).await;
-        let messages: usize = expected.values().map(BTreeSet::len).sum();
-        tell(&format!(
-            "| {} | {messages} | 0 | 0 | 0 | {:.2} s |",
-            self.fault,
-            silence.as_secs_f64()
-        ));
+        expected.values().map(BTreeSet::len).sum()
     }
 }
 
@@ -144,14 +159,4 @@ fn posts(user: &User, rooms: &[Room]) -> Vec<Post> {
         text: format!("message {number} of {}", user.id),
     };
     (0..POSTS_PER_USER).map(post).collect()
-}
-
-/// A row of the fault table: on the screen, and in the file asked for.
-fn tell(row: &str) {
-    println!("{row}");
-    if let Some(path) = std::env::var_os(ROWS_VARIABLE) {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let written = file.and_then(|mut file| writeln!(file, "{row}"));
-        written.expect("the file of rows can be written");
-    }
 }

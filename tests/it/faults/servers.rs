@@ -2,8 +2,17 @@
 
 use std::time::Duration;
 
+use roomlog_core::partition::partition_of;
+
 use super::{is_full, system, under};
-use crate::harness::proxy::Mode;
+use crate::harness::{
+    System,
+    proxy::Mode,
+    wait::{SOON, until},
+};
+
+const TOPIC: &str = "chat.events.v1";
+const PARTITIONS: u32 = 6;
 
 /// Longer than a broker's session, so that its partitions get other leaders.
 const STANDSTILL: Duration = Duration::from_secs(5);
@@ -18,22 +27,50 @@ const THROTTLED: &str = concat!(
 #[tokio::test(flavor = "multi_thread")]
 async fn no_server_of_others_is_missed() {
     let mut system = system().await;
-    // Each broker leads some partitions, so this is a leader's death too.
-    let killed = if is_full() { 3 } else { 1 };
-    for node in 0..killed {
+    under(
+        &mut system,
+        "SIGKILL of the leader of a room's partition",
+        async |system, load| {
+            let leader = leader(system, &load.rooms()[0]).await;
+            system.servers().kafka.node(leader).kill();
+            load.lasts(ABSENCE).await;
+            system.servers().kafka.restart(leader).await;
+        },
+    )
+    .await;
+    under(
+        &mut system,
+        "no space left on the disk of a broker",
+        async |system, load| {
+            system.servers().kafka.fill_disk().await;
+            load.lasts(ABSENCE).await;
+            system.servers().kafka.free_disk().await;
+        },
+    )
+    .await;
+    if is_full() {
         under(
             &mut system,
-            &format!("SIGKILL of broker {}", node + 1),
+            "SIGSTOP of the leader of a room's partition",
             async |system, load| {
-                system.servers().kafka.node(node).kill();
-                load.lasts(ABSENCE).await;
-                system.servers().kafka.restart(node).await;
+                let leader = leader(system, &load.rooms()[0]).await;
+                system.servers().kafka.node(leader).freeze();
+                load.lasts(STANDSTILL).await;
+                system.servers().kafka.node(leader).thaw();
             },
         )
         .await;
-    }
-    if is_full() {
         for node in 0..3 {
+            under(
+                &mut system,
+                &format!("SIGKILL of broker {}", node + 1),
+                async |system, load| {
+                    system.servers().kafka.node(node).kill();
+                    load.lasts(ABSENCE).await;
+                    system.servers().kafka.restart(node).await;
+                },
+            )
+            .await;
             under(
                 &mut system,
                 &format!("SIGSTOP of broker {}", node + 1),
@@ -82,6 +119,16 @@ async fn no_server_of_others_is_missed() {
         })
         .await;
     }
+}
+
+/// The broker that a room's messages go to.
+async fn leader(system: &mut System, room: &str) -> usize {
+    let partition = partition_of(room.as_bytes(), PARTITIONS);
+    let kafka = &system.servers().kafka;
+    until("the partition to have a leader", SOON, async || {
+        kafka.leader(TOPIC, partition).await
+    })
+    .await
 }
 
 #[test]

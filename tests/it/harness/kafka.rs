@@ -8,6 +8,7 @@ use rdkafka::{
 };
 
 use super::{
+    disk::{self, Disk},
     port,
     process::{Process, Program},
     proxy::Proxy,
@@ -15,7 +16,7 @@ use super::{
 };
 
 /// A cold Java machine on two busy cores, three times over.
-pub(super) const START_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(240);
 /// How long one look at the cluster may take.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
 
@@ -26,6 +27,8 @@ pub(crate) struct Cluster {
 
 struct Node {
     port: u16,
+    /// What its log is on, where that is a disk of its own.
+    disk: Option<Disk>,
     /// The link on which everybody reaches it, where there is one between.
     link: Option<Proxy>,
     process: Process,
@@ -39,7 +42,8 @@ impl Cluster {
         Self::start_linked(nodes, false).await
     }
 
-    /// The same; `linked` puts a link that can fail before each node, for clients and other nodes.
+    /// The same; `linked` puts a link that can fail before each node, for clients and other nodes, and the log of the last
+    /// of several on a disk that can be full.
     pub(crate) async fn start_linked(nodes: usize, linked: bool) -> Self {
         let ports: Vec<(u16, u16)> = (0..nodes).map(|_| (port::free(), port::free())).collect();
         let voters = |(index, (_, controller)): (usize, &(u16, u16))| {
@@ -53,6 +57,11 @@ impl Cluster {
             let folder = scratch::folder(&format!("kafka-{id}"));
             let link = match linked {
                 true => Some(Proxy::to(broker).await),
+                false => None,
+            };
+            let has_disk = linked && nodes > 1 && id == nodes;
+            let disk = match has_disk {
+                true => Disk::mount(&folder.join("log")),
                 false => None,
             };
             let advertised = link.as_ref().map_or(broker, Proxy::port);
@@ -76,6 +85,7 @@ impl Cluster {
             .await;
             started.push(Node {
                 port: advertised,
+                disk,
                 link,
                 process: broker_program(id, folder).start(),
             });
@@ -109,6 +119,43 @@ impl Cluster {
     /// One node's process, from 0.
     pub(crate) fn node(&mut self, index: usize) -> &mut Process {
         &mut self.nodes[index].process
+    }
+
+    /// Which node leads a partition, from 0; `None` while none does.
+    pub(crate) async fn leader(&self, topic: &'static str, partition: u32) -> Option<usize> {
+        let brokers = self.brokers();
+        let look = move || {
+            let client: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", brokers)
+                .create()
+                .ok()?;
+            let metadata = client.fetch_metadata(Some(topic), METADATA_LIMIT).ok()?;
+            let partitions = metadata.topics().first()?.partitions();
+            let partition = partitions
+                .iter()
+                .find(|found| u32::try_from(found.id()) == Ok(partition))?;
+            usize::try_from(partition.leader()).ok()?.checked_sub(1)
+        };
+        tokio::task::spawn_blocking(look).await.ok().flatten()
+    }
+
+    /// Leaves the last node no space to write to. A broker ends when it can't write its only log.
+    pub(crate) async fn fill_disk(&mut self) {
+        let node = self.nodes.last_mut().expect("a node");
+        match &node.disk {
+            Some(disk) => disk.fill(),
+            None => disk::forbid_growth(node.process.id()),
+        }
+        node.process.exited(START_LIMIT).await;
+    }
+
+    /// Gives the last node its space back and starts it again.
+    pub(crate) async fn free_disk(&mut self) {
+        let last = self.nodes.len() - 1;
+        if let Some(disk) = &self.nodes[last].disk {
+            disk.free();
+        }
+        self.restart(last).await;
     }
 
     /// Starts a node again on its port and its log, and waits until the cluster is complete.

@@ -1,10 +1,12 @@
 //! What the end-to-end suites are written in: real servers, a running Roomlog, its users, and traffic between them.
 
+mod disk;
 pub(crate) mod dynamo;
 pub(crate) mod kafka;
 mod port;
 pub(crate) mod process;
 pub(crate) mod proxy;
+mod pulse;
 pub(crate) mod redis;
 pub(crate) mod rest;
 mod scratch;

@@ -172,7 +172,6 @@ impl Process {
     }
 
     /// Its process id, by which the kernel tells what it cost.
-    #[allow(dead_code, reason = "only the load tool asks")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -35,6 +35,8 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     port: u16,
     mode: watch::Sender<Mode>,
+    /// Told whenever all connections there are become half-open.
+    vanishing: watch::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -48,8 +50,14 @@ impl Proxy {
             .await
             .expect("a port just found free");
         let (mode, modes) = watch::channel(Mode::Open);
-        let task = tokio::spawn(accept(listener, target, modes));
-        Self { port, mode, task }
+        let (vanishing, vanished) = watch::channel(());
+        let task = tokio::spawn(accept(listener, target, (modes, vanished)));
+        Self {
+            port,
+            mode,
+            vanishing,
+            task,
+        }
     }
 
     /// Where to connect to.
@@ -66,6 +74,12 @@ impl Proxy {
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
+
+    /// Makes every connection there is half-open, as when the machine at its other end loses power: nothing comes through
+    /// it any more, ever, and nobody is told. New connections are fine.
+    pub(crate) fn vanish(&self) {
+        self.vanishing.send_replace(());
+    }
 }
 
 impl Drop for Proxy {
@@ -74,14 +88,19 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: u16, modes: watch::Receiver<Mode>) {
+/// What a connection must know of its link, from when it is made.
+type Watched = (watch::Receiver<Mode>, watch::Receiver<()>);
+
+async fn accept(listener: TcpListener, target: u16, (modes, vanished): Watched) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(carry(client, target, modes.clone()));
+        let mut vanished = vanished.clone();
+        vanished.mark_unchanged();
+        tokio::spawn(carry(client, target, (modes.clone(), vanished)));
     }
 }
 
 /// Carries one connection until either side, or the mode, ends it.
-async fn carry(mut client: TcpStream, target: u16, mut modes: watch::Receiver<Mode>) {
+async fn carry(mut client: TcpStream, target: u16, (mut modes, mut vanished): Watched) {
     let mode = *modes.borrow();
     if let Mode::Answer(answer) = mode {
         let mut request = [0; 1_024];
@@ -105,19 +124,37 @@ async fn carry(mut client: TcpStream, target: u16, mut modes: watch::Receiver<Mo
     };
     let both_nodelay = client.set_nodelay(true).and(server.set_nodelay(true));
     both_nodelay.expect("an open socket");
-    let cut = {
+    let end = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         let mut watched = modes.clone();
         tokio::select! {
-            _ = forward(from_client, to_server, modes.clone()) => false,
-            _ = forward(from_server, to_client, modes.clone()) => false,
-            _ = watched.wait_for(|mode| matches!(mode, Mode::Reset | Mode::Answer(_))) => true,
+            _ = forward(from_client, to_server, modes.clone()) => End::Good,
+            _ = forward(from_server, to_client, modes.clone()) => End::Good,
+            _ = watched.wait_for(|mode| matches!(mode, Mode::Reset | Mode::Answer(_))) => End::Cut,
+            Ok(()) = vanished.changed() => End::Vanished,
         }
     };
-    if cut {
-        reset(client, Some(server));
+    match end {
+        End::Good => {}
+        End::Cut => reset(client, Some(server)),
+        End::Vanished => {
+            // What either side still says is swallowed, until it gives up by itself.
+            let (mut nowhere, mut nobody) = (tokio::io::sink(), tokio::io::sink());
+            let _ = tokio::join!(
+                tokio::io::copy(&mut client, &mut nowhere),
+                tokio::io::copy(&mut server, &mut nobody)
+            );
+        }
     }
+}
+
+/// How a connection ends.
+enum End {
+    /// One side closed it.
+    Good,
+    Cut,
+    Vanished,
 }
 
 /// Both ends see a reset instead of a good end.

@@ -27,6 +27,7 @@ cat >/dev/null
 for note in "$1"/group.*; do
     [ -e "$note" ] && kill -s KILL -- "-${note##*.}"
 done
+umount -l "$1"/*/log 2>/dev/null
 if [ -e "$1/keep" ]; then
     find "$1" -type f ! -name '*.log' -delete
     find "$1" -type d -empty -delete

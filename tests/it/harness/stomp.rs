@@ -214,6 +214,13 @@ fn unescape(text: &str) -> String {
     plain
 }
 
+fn connect_frame(token: &str) -> Frame {
+    Frame::new("CONNECT")
+        .with("accept-version", "1.2")
+        .with("host", "roomlog")
+        .with("Authorization", format!("Bearer {token}"))
+}
+
 // === impl StompClient ===
 
 impl StompClient {
@@ -263,14 +270,26 @@ impl StompClient {
         Ok(client)
     }
 
+    /// The same for a client that asks for a heart-beat a second, so that it knows silence from the end.
+    pub(crate) async fn try_connect_beating(
+        http: &str,
+        token: &str,
+    ) -> Result<Self, Option<Frame>> {
+        let mut client = Self::knock(http, Door::default()).await.map_err(|_| None)?;
+        let connect = connect_frame(token).with("heart-beat", "0,1000");
+        client.sign_in_by(&connect).await?;
+        Ok(client)
+    }
+
     /// CONNECT as a modern client would.
     pub(crate) async fn sign_in(&mut self, token: &str) -> Result<(), Option<Frame>> {
-        let connect = Frame::new("CONNECT")
-            .with("accept-version", "1.2")
-            .with("host", "roomlog")
-            .with("Authorization", format!("Bearer {token}"));
-        self.try_send(&connect).await.map_err(|_| None)?;
-        match self.arrival().await {
+        self.sign_in_by(&connect_frame(token)).await
+    }
+
+    async fn sign_in_by(&mut self, connect: &Frame) -> Result<(), Option<Frame>> {
+        self.try_send(connect).await.map_err(|_| None)?;
+        let answer = within("CONNECTED or an ERROR", SOON, self.arrival()).await;
+        match answer {
             Arrival::Frame(frame) if frame.command == "CONNECTED" => {
                 self.connected = Some(frame);
                 Ok(())

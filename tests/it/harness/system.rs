@@ -37,6 +37,8 @@ pub(crate) struct Shape {
     pub(crate) gateways: usize,
     pub(crate) fanouts: usize,
     pub(crate) persisters: usize,
+    /// Over how many replica groups the fanouts are spread: one or two.
+    pub(crate) groups: usize,
     /// Whether a link that can fail lies between any two processes of a real stack.
     pub(crate) linked: bool,
 }
@@ -89,9 +91,9 @@ struct Service {
 /// Names the stack of the behaviour suite: `embedded` or `real`.
 const STACK_VARIABLE: &str = "ROOMLOG_TEST_STACK";
 /// A debug build on two busy cores, with servers just born.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(180);
 /// Longer than any service takes to finish what it began.
-const STOP_LIMIT: Duration = Duration::from_secs(45);
+const STOP_LIMIT: Duration = Duration::from_secs(120);
 /// Put before table names, so that nothing works by the default alone.
 const TABLE_PREFIX: &str = "it-";
 
@@ -130,6 +132,7 @@ impl Shape {
             gateways: count,
             fanouts: count,
             persisters: count,
+            groups: 2,
             linked: false,
         }
     }
@@ -270,7 +273,7 @@ impl System {
             variables,
         };
         system
-            .with_services(shape.persisters, &fanout_ports, &gateway_ports)
+            .with_services(shape, &fanout_ports, &gateway_ports)
             .await
     }
 
@@ -286,9 +289,7 @@ impl System {
         let mut system = Self::prepared(dynamodb, settings);
         let found = ("ROOMLOG_FANOUT".into(), addresses.join(","));
         system.variables.push(found);
-        system
-            .with_services(shape.persisters, &fanouts, &gateways)
-            .await
+        system.with_services(shape, &fanouts, &gateways).await
     }
 
     /// The same before anything was started: good for its tools.
@@ -311,7 +312,7 @@ impl System {
     /// Makes tables and topics, starts the services and waits until all are ready.
     async fn with_services(
         mut self,
-        persisters: usize,
+        shape: Shape,
         fanout_ports: &[u16],
         gateway_ports: &[u16],
     ) -> Self {
@@ -319,7 +320,7 @@ impl System {
             self.tool(&arguments).run(READY_LIMIT).await;
         }
         for (index, port) in fanout_ports.iter().enumerate() {
-            let group = if index % 2 == 0 { "a" } else { "b" };
+            let group = ["a", "b"][index % shape.groups];
             self.spawn(
                 Role::Fanout,
                 index,
@@ -329,7 +330,7 @@ impl System {
                 ],
             );
         }
-        for index in 0..persisters {
+        for index in 0..shape.persisters {
             self.spawn(Role::Persister, index, &[]);
         }
         for (index, port) in gateway_ports.iter().enumerate() {

@@ -3,16 +3,17 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use super::{
+    pulse::Pulse,
     stomp::{Arrival, Frame, StompClient},
     user::{Room, User},
     wait::{self, until, within},
@@ -20,12 +21,13 @@ use super::{
 
 /// SENDs of one connection that may wait for their receipts; enough to keep the gateway busy, few enough to notice a loss soon.
 const UNACKNOWLEDGED_MAX: usize = 32;
-/// The longest silence of a system that recovers from a failure.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A gateway that says nothing for so long, not even a heart-beat, is as good as gone. It offers one a second here; the
+/// rest is for two cores that other work shares, and who goes too early only comes back.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest until some gateway takes a connection again.
-const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
+const RECONNECT_LIMIT: Duration = Duration::from_secs(240);
 /// For thousands of messages through processes that are killed meanwhile, on two cores that other work shares.
-const FLOW_LIMIT: Duration = Duration::from_secs(300);
+const FLOW_LIMIT: Duration = Duration::from_secs(900);
 
 /// A message to be sent.
 #[derive(Clone, Debug)]
@@ -59,19 +61,14 @@ pub(crate) struct Senders {
 pub(crate) struct Followers {
     tasks: JoinSet<Sight>,
     seen: Arc<AtomicUsize>,
-    pulse: Arc<Mutex<Pulse>>,
+    pulse: Arc<Pulse>,
+    /// Who follows which room.
+    pairs: Vec<(usize, Room)>,
     goals: Goals,
 }
 
 /// After how many messages of a room its followers have seen all.
 type Goals = Arc<BTreeMap<Room, AtomicU64>>;
-
-/// When each follower saw something last, and the longest that any of them saw nothing.
-#[derive(Debug, Default)]
-struct Pulse {
-    last: Vec<Option<Instant>>,
-    longest_silence: Duration,
-}
 
 // === impl Senders ===
 
@@ -183,7 +180,8 @@ struct Sender {
 enum Next {
     MaySend,
     MayNotAnyMore,
-    Arrived(Arrival),
+    /// `None` after [`PATIENCE`].
+    Arrived(Option<Arrival>),
 }
 
 impl Sender {
@@ -210,8 +208,8 @@ impl Sender {
                     }
                     Err(_) => Next::MayNotAnyMore,
                 },
-                arrival = within("a receipt", SILENCE_MAX, client.arrival()), if !self.open.is_empty() => {
-                    Next::Arrived(arrival)
+                arrival = timeout(PATIENCE, client.arrival()), if !self.open.is_empty() => {
+                    Next::Arrived(arrival.ok())
                 }
             };
             match next {
@@ -224,12 +222,13 @@ impl Sender {
                         return;
                     }
                 }
-                Next::Arrived(Arrival::Frame(frame)) if frame.command == "RECEIPT" => {
+                Next::Arrived(Some(Arrival::Frame(frame))) if frame.command == "RECEIPT" => {
                     self.tick_off(frame.header("receipt-id"));
                 }
-                Next::Arrived(Arrival::Beat) => {}
-                // An ERROR (overloaded, log-unavailable, draining …) or the end: nothing open is known to be in the log.
-                Next::Arrived(Arrival::Frame(_) | Arrival::Closed(_)) => return,
+                Next::Arrived(Some(Arrival::Beat)) => {}
+                // An ERROR (overloaded, log-unavailable, draining …), the end or silence: nothing open is known to be in
+                // the log.
+                Next::Arrived(Some(Arrival::Frame(_) | Arrival::Closed(_)) | None) => return,
             }
         }
     }
@@ -266,10 +265,12 @@ impl Followers {
                 .map(|room| (room.clone(), AtomicU64::new(messages_per_room)))
                 .collect(),
         );
-        let pulse = Arc::new(Mutex::new(Pulse {
-            last: vec![None; plans.len()],
-            ..Pulse::default()
-        }));
+        let pulse = Arc::new(Pulse::default());
+        let pairs = plans.iter().enumerate().flat_map(|(index, (_, rooms))| {
+            let rooms = rooms.iter().cloned();
+            rooms.map(move |room| (index, room))
+        });
+        let pairs = pairs.collect();
         let mut tasks = JoinSet::new();
         for (index, (user, rooms)) in plans.into_iter().enumerate() {
             let follower = Follower {
@@ -288,6 +289,7 @@ impl Followers {
             tasks,
             seen,
             pulse,
+            pairs,
             goals,
         }
     }
@@ -297,22 +299,25 @@ impl Followers {
         self.goals[room].store(messages, Ordering::Relaxed);
     }
 
-    /// How many events all followers together have seen.
-    pub(crate) fn seen(&self) -> usize {
-        self.seen.load(Ordering::Relaxed)
-    }
-
     /// From now on silence counts.
     pub(crate) fn listen(&self) {
-        let mut pulse = self.pulse.lock().expect("no holder panics");
-        pulse.longest_silence = Duration::ZERO;
-        let now = Some(Instant::now());
-        pulse.last.iter_mut().for_each(|last| *last = now);
+        self.pulse.listen(self.pairs.iter().cloned());
     }
 
-    /// The longest that any follower saw nothing before it saw something again.
-    pub(crate) fn longest_silence(&self) -> Duration {
-        self.pulse.lock().expect("no holder panics").longest_silence
+    /// The longest that each follower saw nothing of each room before it saw something again, the shortest first.
+    pub(crate) fn silences(&self) -> Vec<Duration> {
+        self.pulse.silences()
+    }
+
+    /// Waits until every follower has seen something of every room from now on.
+    pub(crate) async fn all_see_something(&self) {
+        let now = Instant::now();
+        until(
+            "a delivery of every room to everyone",
+            FLOW_LIMIT,
+            async || self.pulse.all_heard_since(now).then_some(()),
+        )
+        .await;
     }
 
     /// Waits until so many events have been seen by all followers together.
@@ -343,7 +348,7 @@ impl Followers {
 /// One follower: whatever breaks, it connects to the next gateway and goes on after the last event it saw.
 struct Follower {
     index: usize,
-    pulse: Arc<Mutex<Pulse>>,
+    pulse: Arc<Pulse>,
     user: User,
     gateways: Vec<String>,
     turn: usize,
@@ -370,10 +375,10 @@ impl Follower {
 
     async fn watch_until_lost(&mut self, client: &mut StompClient) {
         while !self.is_done() {
-            match within("anything at all", SILENCE_MAX * 2, client.arrival()).await {
-                Arrival::Frame(frame) if frame.command == "MESSAGE" => self.note(&frame),
-                Arrival::Beat => {}
-                Arrival::Frame(_) | Arrival::Closed(_) => return,
+            match timeout(PATIENCE, client.arrival()).await {
+                Ok(Arrival::Frame(frame)) if frame.command == "MESSAGE" => self.note(&frame),
+                Ok(Arrival::Beat) => {}
+                Ok(Arrival::Frame(_) | Arrival::Closed(_)) | Err(_) => return,
             }
         }
     }
@@ -404,10 +409,7 @@ impl Follower {
             kind: frame.header("type").to_owned(),
         });
         self.seen.fetch_add(1, Ordering::Relaxed);
-        self.pulse
-            .lock()
-            .expect("no holder panics")
-            .beat(self.index);
+        self.pulse.beat(self.index, room);
     }
 
     fn is_done(&self) -> bool {
@@ -415,15 +417,6 @@ impl Follower {
             let goal = self.goals[room].load(Ordering::Relaxed);
             events.last().is_some_and(|last| last.count >= goal)
         })
-    }
-}
-
-impl Pulse {
-    fn beat(&mut self, follower: usize) {
-        let now = Instant::now();
-        if let Some(last) = self.last[follower].replace(now) {
-            self.longest_silence = self.longest_silence.max(now - last);
-        }
     }
 }
 
@@ -437,7 +430,7 @@ async fn connect(user: &User, gateways: &[String], turn: &mut usize) -> StompCli
         loop {
             let gateway = &gateways[*turn % gateways.len()];
             *turn += 1;
-            match StompClient::try_connect(gateway, &user.token).await {
+            match StompClient::try_connect_beating(gateway, &user.token).await {
                 Ok(client) => return client,
                 Err(_) => wait::a_moment().await,
             }

@@ -1,0 +1,145 @@
+//! A fanout goes, and others have or take its partitions: how long each follower hears nothing of each room.
+
+use std::time::Duration;
+
+use super::{
+    is_full,
+    load::Load,
+    table::{Table, tell},
+};
+use crate::harness::{
+    Role, Shape, Stack, System,
+    wait::{SOON, until},
+};
+
+/// Enough that every partition has some.
+const ROOMS: usize = 12;
+/// So that messages of a room follow each other closely: what lies between two of them is measured as well.
+const PAUSE: Duration = Duration::from_millis(4);
+/// What one group's two fanouts do before one of them goes.
+const STATED: &str = "heads of the partition are stated";
+const PARTITIONS: usize = 6;
+/// How long a process is missed before it is started again.
+const ABSENCE: Duration = Duration::from_secs(2);
+/// Longer than a member's session, after which the others get its partitions.
+const SESSION_IS_OVER: Duration = Duration::from_secs(9);
+
+/// How a fanout goes.
+#[derive(Clone, Copy, Debug)]
+enum Going {
+    /// It is killed, and comes back after a while.
+    Killed(Duration),
+    /// It is stopped as an operator does, and started at once.
+    Restarted,
+    /// It is stopped, and comes back after its partitions have gone to the other.
+    Leaving,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_notices_the_end_of_one_fanout_of_two_groups() {
+    let mut system = system(2, &[]).await;
+    measured(
+        &mut system,
+        "two groups, SIGKILL of either's only fanout",
+        Going::Killed(ABSENCE),
+        if is_full() { 10 } else { 2 },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_group_pauses_for_as_long_as_its_partitions_take_to_move() {
+    let mut system = system(1, &[]).await;
+    let rounds = if is_full() { 4 } else { 1 };
+    let killed = Going::Killed(SESSION_IS_OVER);
+    measured(
+        &mut system,
+        "one group, SIGKILL of one of two",
+        killed,
+        rounds,
+    )
+    .await;
+    if is_full() {
+        let leaving = "one group, one of two leaves";
+        measured(&mut system, leaving, Going::Leaving, rounds).await;
+        drop(system);
+        let mut system = self::system(1, &[("ROOMLOG_INSTANCE_ID", "it")]).await;
+        let restarted = "one group, planned restart of one of two static members";
+        measured(&mut system, restarted, Going::Restarted, rounds).await;
+    }
+}
+
+async fn system(groups: usize, settings: &[(&str, &str)]) -> System {
+    let shape = Shape {
+        fanouts: 2,
+        groups,
+        linked: true,
+        ..Shape::single(Stack::Real { brokers: 3 })
+    };
+    let mut system = System::start_with(shape, settings).await;
+    let stated = groups * PARTITIONS;
+    until("all partitions to be owned", SOON * 2, async || {
+        let of = |system: &mut System, index| {
+            let log = system.process(Role::Fanout, index).errors();
+            log.matches(STATED).count()
+        };
+        (of(&mut system, 0) + of(&mut system, 1) >= stated).then_some(())
+    })
+    .await;
+    system
+}
+
+/// Lets the fanouts go in turn, and tells how long delivery paused.
+async fn measured(system: &mut System, name: &str, going: Going, rounds: usize) {
+    let mut load = Load::begin(system, name, ROOMS, PAUSE).await;
+    // What came before is not counted.
+    load.silences().await;
+    let (mut silences, mut returns) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let index = round % 2;
+        match going {
+            Going::Killed(absence) => {
+                system.kill(Role::Fanout, index);
+                load.lasts(absence).await;
+            }
+            Going::Restarted => system.stop_gracefully(Role::Fanout, index).await,
+            Going::Leaving => {
+                system.stop_gracefully(Role::Fanout, index).await;
+                load.lasts(ABSENCE).await;
+            }
+        }
+        if !matches!(going, Going::Restarted) {
+            // What its absence costs, and not its return.
+            silences.extend(load.silences().await);
+        }
+        system.restart(Role::Fanout, index).await;
+        let back = load.silences().await;
+        if matches!(going, Going::Restarted) {
+            silences.extend(back);
+        } else {
+            returns.extend(back);
+        }
+    }
+    let messages = load.compares(system).await;
+    row(name, rounds, messages, silences);
+    if !returns.is_empty() {
+        row(&format!("{name}: its return"), rounds, messages, returns);
+    }
+}
+
+/// A row of the table: how long the typical, all but one in a hundred, and the worst follower of a room heard nothing.
+fn row(name: &str, rounds: usize, messages: usize, mut silences: Vec<Duration>) {
+    silences.sort_unstable();
+    let at = |share: f64| {
+        let last = silences.len() - 1;
+        let rank = (silences.len() as f64 * share).ceil() as usize;
+        silences[rank.saturating_sub(1).min(last)].as_secs_f64()
+    };
+    let row = format!(
+        "| {name} | {rounds} | {messages} | {:.2} s | {:.2} s | {:.2} s |",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    tell(Table::HandOvers, &row);
+}
