@@ -116,7 +116,7 @@ impl Load {
     }
 
     /// Stops, and compares what was acknowledged, shown and stored; how many messages that were.
-    pub(super) async fn compares(mut self, system: &System) -> usize {
+    pub(super) async fn compares(self, system: &System) -> usize {
         drop(self.flow);
         let mut expected: BTreeMap<Room, BTreeSet<String>> = BTreeMap::new();
         for post in self.senders.stop().await {

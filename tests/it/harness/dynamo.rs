@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A cold Java machine on two busy cores.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
 
 /// The region the tests name; nothing depends on it.
 pub(crate) const REGION: &str = "eu-central-1";

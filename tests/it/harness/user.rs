@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jsonwebtoken::{EncodingKey, Header};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
     rest::Rest,
     stomp::{Frame, StompClient},
-    wait::SOON,
-    wait::within,
+    wait::{SOON, a_moment, within},
 };
 
 /// Signs the tokens of every system under test.
@@ -69,7 +69,8 @@ impl User {
     }
 
     async fn creates_room(&self, wish: Value) -> Room {
-        let made = self.rest.post("rooms", wish).await.ok();
+        let busy = [StatusCode::SERVICE_UNAVAILABLE];
+        let made = self.insists("rooms", wish, &busy).await;
         made["room"]["id"]
             .as_str()
             .unwrap_or_else(|| panic!("{made}"))
@@ -77,10 +78,24 @@ impl User {
     }
 
     pub(crate) async fn joins(&self, room: &str) {
-        self.rest
-            .post(&format!("rooms/{room}/join"), json!({}))
-            .await
-            .ok();
+        // Once more is no harm, and shows that it has happened by now.
+        let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::ACCEPTED];
+        let path = format!("rooms/{room}/join");
+        self.insists(&path, json!({}), &busy).await;
+    }
+
+    /// Asks until it is done, as any client does that is told to come back later: so says a server that others keep busy.
+    async fn insists(&self, path: &str, wish: Value, busy: &[StatusCode]) -> Value {
+        within("a request to be done", SOON, async {
+            loop {
+                let answer = self.rest.post(path, wish.clone()).await;
+                if !busy.contains(&answer.status) {
+                    return answer.ok();
+                }
+                a_moment().await;
+            }
+        })
+        .await
     }
 
     /// A signed-in STOMP connection.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 /// How often a condition is looked at. Short against every deadline, long against the cost of a look.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The deadline of whatever should take an instant; generous, as two cores serve everything at once.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// The deadline of whatever should take an instant. Nothing is proved by time: two cores serve everything at once, other
+/// work may take most of them, and what is right comes late then.
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Looks at `probe` until it answers, and panics with `what` when it does not within the deadline.
 pub(crate) async fn until<T>(

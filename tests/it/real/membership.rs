@@ -11,7 +11,7 @@ use crate::harness::{
 const TAKEN: &str = "storing a partition";
 /// Nothing is moved for so long: the group has settled.
 const SETTLED: Duration = Duration::from_secs(3);
-const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+const SETTLE_LIMIT: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_with_an_id_finds_its_partitions_again_and_nobody_else_gets_them() {

@@ -17,8 +17,8 @@ async fn presence(client: &mut StompClient) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_users_of_a_dead_gateway_go_with_its_lease_and_a_dead_fanout_takes_nobody() {
     let settings = [
-        ("ROOMLOG_PRESENCE_LEASE", "3s"),
-        ("ROOMLOG_PRESENCE_HOLD", "1s"),
+        ("ROOMLOG_PRESENCE_LEASE", "15s"),
+        ("ROOMLOG_PRESENCE_HOLD", "5s"),
     ];
     let shape = Shape::of_each(Stack::Real { brokers: 1 }, 2);
     let mut system = System::start_with(shape, &settings).await;

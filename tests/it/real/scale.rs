@@ -21,7 +21,7 @@ const MESSAGES_PER_ROOM: usize = MESSAGES / ROOMS;
 /// Rooms that one connection follows, so that each user follows all by several connections.
 const ROOMS_PER_CONNECTION: usize = 10;
 /// The persister's way through everything on two busy cores.
-const STORED_LIMIT: Duration = Duration::from_secs(180);
+const STORED_LIMIT: Duration = Duration::from_secs(600);
 
 /// Everything is ready and nothing is sent yet.
 struct Scene {
