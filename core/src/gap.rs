@@ -162,8 +162,10 @@ impl<T> Held<T> {
         }
     }
 
-    /// Holds an event until it is next; the first of two with one seq stays.
-    pub fn hold(&mut self, seq: Seq, item: T) {
+    /// Holds an event until it is next; the first of two with one seq stays. Its window hears of it, so that one
+    /// that is dropped again, or was never looked at, is known to be missing.
+    pub fn hold(&mut self, window: &mut Window, seq: Seq, item: T) {
+        window.note_head(seq);
         self.items.entry(seq).or_insert(item);
         if self.items.len() > self.items_max {
             self.items.pop_last();
@@ -267,8 +269,7 @@ mod tests {
         let mut window = Window::starting_after(Seq::ZERO);
         let mut held = Held::new(2);
         for seq in [5, 3, 4, 3] {
-            window.offer(Seq(seq));
-            held.hold(Seq(seq), seq);
+            held.hold(&mut window, Seq(seq), seq);
         }
         assert_eq!(held.len(), 2);
         let (from, to) = (Seq(1), Seq(2));
@@ -322,7 +323,7 @@ mod tests {
                         match window.offer(Seq(seq)) {
                             Verdict::Deliver => seen.push(seq),
                             Verdict::Repeat => prop_assert!(seq <= window.delivered().0),
-                            Verdict::Hole(_) => held.hold(Seq(seq), seq),
+                            Verdict::Hole(_) => held.hold(&mut window, Seq(seq), seq),
                         }
                     }
                     Arrival::Head(head) => {

@@ -115,7 +115,7 @@ impl Room {
             self.window = Window::starting_after(Seq(told.seq.0 - 1));
         }
         if self.blocked.is_some() || !self.held.is_empty() {
-            self.held.hold(told.seq, told);
+            self.held.hold(&mut self.window, told.seq, told);
             return self.go_on(log, sessions);
         }
         match self.window.offer(told.seq) {
@@ -123,7 +123,7 @@ impl Room {
             Verdict::Repeat => tally.repeats += 1,
             Verdict::Hole(_) => {
                 tally.holes += 1;
-                self.held.hold(told.seq, told);
+                self.held.hold(&mut self.window, told.seq, told);
             }
         }
         assert!(self.held.len() <= HELD_MAX);

@@ -205,13 +205,13 @@ impl Room {
             return;
         }
         if self.blocked.is_some() || !self.held.is_empty() {
-            self.held.hold(stored.seq, stored);
+            self.held.hold(&mut self.window, stored.seq, stored);
             return self.go_on();
         }
         match self.window.offer(stored.seq) {
             Verdict::Deliver => self.next_is(stored),
             Verdict::Repeat => metrics::repeat_dropped(),
-            Verdict::Hole(_) => self.held.hold(stored.seq, stored),
+            Verdict::Hole(_) => self.held.hold(&mut self.window, stored.seq, stored),
         }
     }
 

@@ -274,6 +274,24 @@ fn an_event_waits_for_the_rows_it_is_judged_by() {
 }
 
 #[test]
+fn what_comes_in_great_number_while_an_event_waits_is_fetched_later() {
+    let mut room = room();
+    room.take(removal(11, "carol"));
+    assert!(matches!(room.need(), Some(Need::Rows(_))));
+    let held = HELD_EVENTS_MAX as u64;
+    let last = 11 + held + 5;
+    (12..=last).for_each(|seq| room.take(message(seq)));
+    assert_eq!(room.learn([(user("carol"), row(Role::Member))]), Ok(()));
+    room.fetched();
+    assert_eq!(room.head(), Seq(11 + held));
+    let dropped = Hole {
+        from: Seq(12 + held),
+        to: Seq(last),
+    };
+    assert_eq!(room.need(), Some(Need::Events(dropped)));
+}
+
+#[test]
 fn delivery_goes_on_without_rows_that_can_not_be_read() {
     let mut room = room();
     let alice = live(&mut room, "alice", 1);
