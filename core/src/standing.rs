@@ -12,6 +12,8 @@ use crate::{
 
 /// Members remembered per room. Beyond it [`Standing::trim`] forgets those that can be read again.
 const MEMBERS_MAX: usize = 20_000;
+/// Users remembered who ceased to be members. When full all are forgotten: who is behind then gets nothing more.
+const PARTED_MAX: usize = 10_000;
 
 /// A room's state, kept exact by folding every event that is shown.
 #[derive(Debug, Default)]
@@ -24,6 +26,21 @@ pub struct Standing {
     stored: Seq,
     /// The last event that could have changed a row and is in these rows.
     as_of: Seq,
+    /// Whether an event was passed over that could not be judged.
+    is_unsure: bool,
+    /// Who ceased to be a member here, and by which event.
+    parted: HashMap<UserId, Seq>,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// The room's state allows it, and holds it now.
+    Stands,
+    /// The room's state does not allow it: it changes nothing.
+    Void,
+    /// Nobody here can say. It is shown as standing; see [`Standing::pass_over`].
+    PassedOver,
 }
 
 /// A row was read that holds events which are yet to be judged here. Rows of two moments judge wrongly: everything must
@@ -47,7 +64,15 @@ impl Standing {
             members: HashMap::new(),
             stored,
             as_of: stored,
+            is_unsure: false,
+            parted: HashMap::new(),
         }
+    }
+
+    /// Whether an event was passed over, so that nothing can be judged any more: the state should be read anew as soon
+    /// as the store answers.
+    pub fn is_unsure(&self) -> bool {
+        self.is_unsure
     }
 
     pub fn room(&self) -> Option<&RoomMeta> {
@@ -115,7 +140,15 @@ impl Standing {
         }
     }
 
-    /// The users whose rows are needed to judge an event and are not known.
+    /// The users whose rows are needed to judge an event and are not known; none where nothing can be judged.
+    pub fn wanted_by(&self, event: &Event) -> Vec<UserId> {
+        match self.is_unsure {
+            true => Vec::new(),
+            false => self.unknown_of(event),
+        }
+    }
+
+    /// The users an event is about whose rows are not known.
     pub fn unknown_of(&self, event: &Event) -> Vec<UserId> {
         let mut users: Vec<UserId> = subject_of(event).into_iter().cloned().collect();
         if !users.contains(&event.sender.id) {
@@ -125,48 +158,94 @@ impl Standing {
         users
     }
 
-    /// Judges the next event and takes over what it changes; `false` if the room's state does not allow it.
-    pub fn apply(&mut self, event: &Event, seq: Seq) -> bool {
+    /// Judges the next event, of which [`Self::wanted_by`] wants no more rows, and takes over what it changes.
+    pub fn judge(&mut self, event: &Event, seq: Seq) -> Judged {
+        if self.is_unsure {
+            self.pass_over(event, seq);
+            return Judged::PassedOver;
+        }
         self.as_of = self.as_of.max(seq);
         match fold(self.rows(event), event, seq) {
-            Effect::Void => false,
-            Effect::Folded => true,
+            Effect::Void => return Judged::Void,
+            Effect::Folded => {}
             Effect::Stands(changes) => {
                 for change in changes {
                     match change {
                         Change::Room(room) => self.room = Some(room),
-                        Change::Member(user, row) => {
-                            self.members.insert(user, Some(row));
-                        }
+                        Change::Member(user, row) => self.put(user, row),
                     }
                 }
-                true
             }
         }
+        Judged::Stands
     }
 
-    /// Passes over an event that could not be judged for want of rows. Whose membership it would end is taken to be
-    /// out, and nobody gets in by it: until the room is opened anew, an error keeps somebody out and lets nobody in.
+    /// Passes over an event that can't be judged for want of rows. Whose membership it would end is taken to be out,
+    /// and nobody gets in by it: until the state is read anew, an error keeps somebody out and lets nobody in. What
+    /// comes after it is passed over as well, for judging that needs the very rows this one may have changed.
     pub fn pass_over(&mut self, event: &Event, seq: Seq) {
-        let Body::Member(member) = &event.body else {
-            return;
+        self.is_unsure = true;
+        let member = match &event.body {
+            Body::Member(member) => member,
+            Body::Room(fields) => {
+                if let Some(room) = self.room.as_mut().filter(|_| fields.deleted == Some(true)) {
+                    (room.deleted, room.changed_seq) = (true, seq);
+                }
+                return;
+            }
+            _ => return,
         };
+        let known = self.member(&member.user);
         let state = match member.change {
             MemberChange::Left | MemberChange::Removed => MemberState::Gone,
             MemberChange::Banned => MemberState::Banned,
+            MemberChange::Muted => match known.flatten() {
+                Some(row) => row.state,
+                None => return,
+            },
             _ => return,
         };
-        let muted = self
-            .member(&member.user)
-            .flatten()
-            .is_some_and(|row| row.muted);
-        let row = Membership {
+        let row = known.flatten();
+        let is_muted = row.is_some_and(|row| row.muted) || member.change == MemberChange::Muted;
+        let role = row.filter(|_| state == MemberState::Joined);
+        let after = Membership {
             state,
-            role: Role::Member,
-            muted,
+            role: role.map_or(Role::Member, |row| row.role),
+            muted: is_muted,
             changed_seq: seq,
         };
-        self.members.insert(member.user.clone(), Some(row));
+        // Nobody knows whether somebody of no known row was in.
+        if known.is_none() {
+            self.part(member.user.clone(), seq);
+        }
+        self.put(member.user.clone(), after);
+    }
+
+    /// The last event that somebody who may not read any more gets to see: the one that ended it. Zero where nobody
+    /// knows, as it is better they see nothing than what came after.
+    pub fn last_seq_of(&self, user: &UserId) -> Seq {
+        let is_in = self.member(user).flatten().is_some_and(|row| row.is_in());
+        match self.room.as_ref().filter(|room| is_in && room.deleted) {
+            Some(room) => room.changed_seq,
+            None => self.parted.get(user).copied().unwrap_or(Seq::ZERO),
+        }
+    }
+
+    fn put(&mut self, user: UserId, row: Membership) {
+        let was_in = self.member(&user).flatten().is_some_and(|row| row.is_in());
+        match row.is_in() {
+            true => drop(self.parted.remove(&user)),
+            false if was_in => self.part(user.clone(), row.changed_seq),
+            false => {}
+        }
+        self.members.insert(user, Some(row));
+    }
+
+    fn part(&mut self, user: UserId, seq: Seq) {
+        if self.parted.len() >= PARTED_MAX {
+            self.parted.clear();
+        }
+        self.parted.insert(user, seq);
     }
 
     /// Whether an event would stand if it were the next.
@@ -235,7 +314,8 @@ mod tests {
             kind: Some(RoomKind::Group),
             ..RoomEvent::default()
         };
-        assert!(standing.apply(&event("ann", Body::Room(fields)), Seq(1)));
+        let made = standing.judge(&event("ann", Body::Room(fields)), Seq(1));
+        assert_eq!(made, Judged::Stands);
         assert!(standing.room().is_some());
         assert_eq!(
             standing.learn(user("bob"), Some(row(MemberState::Gone, 1))),
@@ -248,19 +328,86 @@ mod tests {
         );
     }
 
+    fn change(sender: &str, whose: &str, change: MemberChange) -> Event {
+        let user = user(whose);
+        event(sender, Body::Member(MemberEvent { user, change }))
+    }
+
+    /// A room that ann made and bob and cy are members of.
+    fn room() -> Standing {
+        let mut standing = Standing::new(None, Seq::ZERO);
+        for name in ["ann", "bob", "cy", "dan"] {
+            standing.learn(user(name), None).expect("nobody is ahead");
+        }
+        let fields = RoomEvent {
+            kind: Some(RoomKind::Group),
+            public: Some(true),
+            ..RoomEvent::default()
+        };
+        standing.judge(&event("ann", Body::Room(fields)), Seq(1));
+        for (name, seq) in [("bob", 2), ("cy", 3)] {
+            let joined = change(name, name, MemberChange::Joined);
+            assert_eq!(standing.judge(&joined, Seq(seq)), Judged::Stands);
+        }
+        standing
+    }
+
+    fn state(standing: &Standing, name: &str) -> Option<MemberState> {
+        standing.member(&user(name)).flatten().map(|row| row.state)
+    }
+
     #[test]
     fn an_event_nobody_could_judge_keeps_out_and_lets_nobody_in() {
-        let mut standing = Standing::new(None, Seq(5));
-        let change =
-            |user: UserId, change| event("ann", Body::Member(MemberEvent { user, change }));
-        for (name, state) in [("bob", MemberState::Joined), ("cy", MemberState::Gone)] {
-            let learned = standing.learn(user(name), Some(row(state, 3)));
-            assert_eq!(learned, Ok(()));
+        let mut standing = room();
+        let banned = change("eve", "bob", MemberChange::Banned);
+        assert_eq!(standing.wanted_by(&banned), [user("eve")]);
+        standing.pass_over(&banned, Seq(4));
+        assert!(standing.is_unsure());
+        standing.pass_over(&change("dan", "dan", MemberChange::Joined), Seq(5));
+        standing.pass_over(&change("eve", "fay", MemberChange::Removed), Seq(6));
+        assert_eq!(state(&standing, "bob"), Some(MemberState::Banned));
+        assert_eq!(state(&standing, "dan"), None);
+        assert_eq!(state(&standing, "fay"), Some(MemberState::Gone));
+        for (name, seq) in [("bob", 4), ("dan", 0), ("fay", 6)] {
+            assert_eq!(standing.last_seq_of(&user(name)), Seq(seq), "{name}");
         }
-        standing.pass_over(&change(user("bob"), MemberChange::Banned), Seq(6));
-        standing.pass_over(&change(user("cy"), MemberChange::Joined), Seq(7));
-        let state = |name| standing.member(&user(name)).flatten().map(|row| row.state);
-        assert_eq!(state("bob"), Some(MemberState::Banned));
-        assert_eq!(state("cy"), Some(MemberState::Gone));
+        standing.pass_over(&change("eve", "cy", MemberChange::Muted), Seq(7));
+        let cy = standing.member(&user("cy")).flatten();
+        assert!(cy.is_some_and(|row| row.is_in() && row.muted));
+        let deleted = RoomEvent {
+            deleted: Some(true),
+            ..RoomEvent::default()
+        };
+        standing.pass_over(&event("eve", Body::Room(deleted)), Seq(8));
+        assert_eq!(standing.last_seq_of(&user("cy")), Seq(8));
+    }
+
+    #[test]
+    fn after_an_event_nobody_could_judge_nothing_is_judged() {
+        let mut standing = room();
+        // Whether ann is the last owner depends on whether this one stands.
+        let promoted = change("eve", "bob", MemberChange::Role(Role::Owner));
+        standing.pass_over(&promoted, Seq(4));
+        let left = change("ann", "ann", MemberChange::Left);
+        assert_eq!(standing.wanted_by(&left), []);
+        assert_eq!(standing.judge(&left, Seq(5)), Judged::PassedOver);
+        assert_eq!(state(&standing, "ann"), Some(MemberState::Gone));
+    }
+
+    #[test]
+    fn who_is_out_gets_everything_up_to_what_put_them_out() {
+        let mut standing = room();
+        for (change, seq) in [
+            (change("ann", "bob", MemberChange::Removed), 4),
+            (change("ann", "bob", MemberChange::Invited), 6),
+            (change("ann", "bob", MemberChange::Banned), 8),
+        ] {
+            assert_eq!(standing.judge(&change, Seq(seq)), Judged::Stands);
+            assert_eq!(standing.last_seq_of(&user("bob")), Seq(4));
+        }
+        let stranger = change("ann", "dan", MemberChange::Invited);
+        assert_eq!(standing.judge(&stranger, Seq(9)), Judged::Stands);
+        assert_eq!(standing.last_seq_of(&user("dan")), Seq::ZERO);
+        assert_eq!(standing.last_seq_of(&user("eve")), Seq::ZERO);
     }
 }

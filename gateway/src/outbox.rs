@@ -187,6 +187,17 @@ impl Outbox {
         self.waker.wake();
     }
 
+    /// Drops the signals that wait: the subscriptions to signals begin anew.
+    pub(crate) fn lapse(&self) {
+        let mut queue = self.lock();
+        if queue.state != State::Closed {
+            queue.drop_signals();
+            queue.has_lapsed = true;
+        }
+        drop(queue);
+        self.waker.wake();
+    }
+
     /// Drops what waits and takes nothing more.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();

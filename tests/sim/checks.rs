@@ -1,8 +1,10 @@
 //! The facts that hold after every step, by name. What fails says its name first.
 
 use roomlog_core::{
+    event::Kind,
     ids::{RoomKey, Seq},
     room_log::{Outcome, Position, RoomLog},
+    unread::{ReadPosition, readers_by},
 };
 
 use crate::{
@@ -196,6 +198,57 @@ pub(crate) fn room_rows_are_never_behind_the_partition_row(log: &Log, dynamo: &D
     }
 }
 
+/// What rows say became of messages, and what the events after them say, comes to the same as one read of all events,
+/// however far the rows are and whoever wrote them in which order.
+pub(crate) fn changes_of_messages_come_to_the_same(log: &Log, dynamo: &Dynamo, room: &RoomKey) {
+    let stored = dynamo.head(room).map_or(Seq::ZERO, |head| head.seq);
+    let truth = log.amended_from(room, Seq(1));
+    let (mut rows_first, mut events_first) = (dynamo.amended(room), truth.clone());
+    for seq in (stored.0 + 1..=log.head(room).0).map(Seq).rev() {
+        let place = log.place(room, seq).expect("it is up to the head");
+        rows_first.extend(log.record(place).amendment(seq));
+    }
+    assert_eq!(rows_first, truth, "changes_come_to_the_same: {room}");
+    events_first.extend(dynamo.amendments(room));
+    assert_eq!(events_first, truth, "changes_come_to_the_same: {room}");
+}
+
+/// What is unread after a position is the number of messages and notices there, no more and no fewer.
+pub(crate) fn unread_is_exact(log: &Log, dynamo: &Dynamo) {
+    for ((room, user), (seq, count)) in &dynamo.reads {
+        let head = log.head(room);
+        let unread = ReadPosition::at(*seq, *count).unread(log.state(room, head).count);
+        let later = (seq.0 + 1..=head.0).filter_map(|seq| log.place(room, Seq(seq)));
+        let messages =
+            later.filter(|place| log.record(*place).draft.kind.is_some_and(Kind::counts));
+        assert_eq!(
+            unread,
+            messages.count() as u64,
+            "unread_is_exact: {user} in {room}"
+        );
+    }
+}
+
+/// Who posted or joined has read up to there.
+fn posting_and_joining_is_reading(log: &Log, dynamo: &Dynamo) {
+    for record in &log.records {
+        let (Truth::Accepted(seq, _), Some(event)) = (record.truth, &record.event) else {
+            continue;
+        };
+        if log.state(&event.key, seq).is_void {
+            continue;
+        }
+        for user in readers_by(event) {
+            let read = dynamo.reads.get(&(event.key.clone(), user.clone()));
+            assert!(
+                read.is_some_and(|(read, _)| *read >= seq),
+                "unread_is_exact: {user} wrote {seq} of {} and has read {read:?}",
+                event.key
+            );
+        }
+    }
+}
+
 /// A read position only moves forward, and never past what is there to be read.
 pub(crate) fn read_positions_never_move_back(log: &Log, before: &Reads, dynamo: &Dynamo) {
     for (key, to) in &dynamo.reads {
@@ -226,7 +279,14 @@ pub(crate) fn everything_is_stored(log: &Log, dynamo: &Dynamo) {
     );
     for room in dynamo.rooms.keys() {
         a_row_is_within_the_stored_prefix(log, dynamo, room);
+        let amended = dynamo.amended(room);
+        assert_eq!(
+            amended,
+            log.amended_from(room, Seq(1)),
+            "everything_is_stored"
+        );
     }
+    posting_and_joining_is_reading(log, dynamo);
 }
 
 /// With all faults healed, everything that was acknowledged is an event of its room, once.

@@ -78,6 +78,7 @@ impl Fanout {
         };
         self.interest.set(link.id, &room, Level::Live);
         let Some((head, _)) = self.owner.head(&room) else {
+            self.owner.want(room);
             return true;
         };
         let events = self.owner.recent(&room, has.next());
@@ -98,7 +99,8 @@ impl Fanout {
         true
     }
 
-    /// Puts what was said on the streams of those who want it; the link loses and repeats, so many times in a hundred.
+    /// Puts what was said on the streams of those who want it. So many times in a hundred an event is lost or repeated on
+    /// the way; a head is only lost with its link.
     pub(crate) fn say(&mut self, said: Vec<Said>, random: &mut Random, faults: usize) {
         for said in said {
             let Some(room) = said.room() else {
@@ -109,7 +111,8 @@ impl Fanout {
             };
             let wanted: Vec<_> = self.interest.live(room).collect();
             for link in &mut self.links {
-                if !wanted.contains(&link.id) || random.percent(faults) {
+                let is_event = matches!(said, Said::Event { .. });
+                if !wanted.contains(&link.id) || (is_event && random.percent(faults)) {
                     continue;
                 }
                 if random.percent(faults) {

@@ -94,6 +94,8 @@ pub(crate) enum Slot {
 pub(crate) struct Gateway {
     rules: Rules,
     pub(crate) rooms: BTreeMap<RoomKey, Slot>,
+    /// Open rooms whose state is being read anew, while they go on.
+    renewals: BTreeMap<RoomKey, Opening>,
     pub(crate) sessions: Sessions,
     /// In the order in which they reach the log.
     pub(crate) producing: VecDeque<Producing>,
@@ -106,6 +108,7 @@ impl Gateway {
         Self {
             rules,
             rooms: BTreeMap::new(),
+            renewals: BTreeMap::new(),
             sessions: BTreeMap::new(),
             producing: VecDeque::new(),
         }
@@ -239,28 +242,63 @@ impl Gateway {
         gives_up: bool,
         tally: &mut Tally,
     ) {
-        if let Some(Slot::Open(open)) = self.rooms.get_mut(key) {
-            if !dynamo.down {
-                if open.read_rows(log, dynamo, &mut self.sessions).is_err() {
-                    self.open_anew(key, tally);
-                }
-            } else if gives_up {
+        let Some(Slot::Open(open)) = self.rooms.get_mut(key) else {
+            return;
+        };
+        if dynamo.down {
+            if gives_up {
+                self.renewals.remove(key);
                 open.go_on_without_rows(log, &mut self.sessions, tally);
             }
+            return;
+        }
+        let is_renewing = self.renewals.contains_key(key);
+        let is_ahead = !is_renewing && open.read_rows(log, dynamo, &mut self.sessions).is_err();
+        if is_ahead || open.is_unsure() {
+            self.renew(key, tally);
         }
     }
 
-    /// The store is further than what is shown here: the room begins again where it is now, and its subscriptions get
-    /// what lies between as a replay.
-    fn open_anew(&mut self, key: &RoomKey, tally: &mut Tally) {
-        tally.reopened += 1;
-        let opening = Slot::Opening(Opening::default());
-        self.rooms.insert(key.clone(), opening);
+    /// The store is further than what is shown here, or something was passed over: the room's state is read anew.
+    fn renew(&mut self, key: &RoomKey, tally: &mut Tally) {
+        self.renewals.entry(key.clone()).or_insert_with(|| {
+            tally.reopened += 1;
+            Opening::default()
+        });
+    }
+
+    /// The next event that the renewal of a room folds.
+    pub(crate) fn renewal(&self, key: &RoomKey) -> Option<Seq> {
+        self.renewals.get(key).and_then(Opening::next)
+    }
+
+    /// Takes the next step of reading a room's state anew. Then the room begins again where it is now, and its
+    /// subscriptions get what lies between as a replay.
+    pub(crate) fn advance_renewal(
+        &mut self,
+        log: &Log,
+        key: &RoomKey,
+        dynamo: &Dynamo,
+        found: &[Told],
+        tally: &mut Tally,
+    ) -> bool {
+        let Some(renewal) = self.renewals.get_mut(key) else {
+            return false;
+        };
+        let Some(mut room) = renewal.advance(log, key, dynamo, self.rules, found, tally) else {
+            return false;
+        };
+        self.renewals.remove(key);
+        if let Some(Slot::Open(old)) = self.rooms.get(key) {
+            room.note_head(old.head());
+        }
+        self.rooms.insert(key.clone(), Slot::Open(Box::new(room)));
         for session in self.sessions.values_mut() {
             if let (true, Following::Live(next)) = (session.room == *key, session.following) {
                 session.following = Following::Behind(next);
             }
         }
+        true
     }
 
     /// Takes the next step of opening a room; `true` once it is open.
@@ -290,6 +328,9 @@ impl Gateway {
             Some(Slot::Open(room)) => room.note_head(head.0),
             None => {}
         }
+        if let Some(renewal) = self.renewals.get_mut(key) {
+            renewal.answered(head);
+        }
         let sessions = self.sessions.values_mut();
         for session in sessions.filter(|session| session.room == *key) {
             if let Following::AsksHowFar(has) = session.following {
@@ -308,6 +349,9 @@ impl Gateway {
             Slot::Opening(opening) if opening.wants_head() => Some(key.clone()),
             _ => None,
         });
+        let renewals = self.renewals.iter();
+        let renewals = renewals.filter(|(_, renewal)| renewal.wants_head());
+        let openings = openings.chain(renewals.map(|(key, _)| key.clone()));
         let sessions = self.sessions.values();
         let asking = sessions
             .filter(|session| matches!(session.following, Following::AsksHowFar(_)))
@@ -337,7 +381,7 @@ impl Gateway {
             }
             if room.learn(&session.user, dynamo).is_err() {
                 let key = session.room.clone();
-                return self.open_anew(&key, tally);
+                return self.renew(&key, tally);
             }
         }
         match session.following {

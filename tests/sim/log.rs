@@ -7,6 +7,7 @@ use std::{
 };
 
 use roomlog_core::{
+    amendment::{Amendment, Amendments},
     event::{Body, Event, Kind, MemberChange, MemberEvent, Message, RoomEvent, RoomKind, Sender},
     ids::{Count, MessageId, RoomKey, Seq, UserId},
     partition::partition_of,
@@ -172,6 +173,11 @@ impl Record {
     pub(crate) fn folded(&self) -> Option<&Event> {
         let event = self.event.as_ref()?;
         matches!(event.body, Body::Member(_) | Body::Room(_)).then_some(event)
+    }
+
+    /// What it makes of an earlier message, as the event with this seq.
+    pub(crate) fn amendment(&self, seq: Seq) -> Option<Amendment> {
+        Amendment::of(self.event.as_ref()?, seq, self.append_time_ms)
     }
 
     fn is_retry_of(&self, other: &Self) -> bool {
@@ -361,6 +367,16 @@ impl Log {
 
     pub(crate) fn head(&self, room: &RoomKey) -> Seq {
         Seq(self.places.get(room).map_or(0, Vec::len) as u64)
+    }
+
+    /// What a room's events from a seq on truly make of its messages.
+    pub(crate) fn amended_from(&self, room: &RoomKey, from: Seq) -> Amendments {
+        let mut amended = Amendments::default();
+        for seq in (from.0.max(1)..=self.head(room).0).map(Seq) {
+            let place = self.place(room, seq).expect("it is up to the head");
+            amended.extend(self.record(place).amendment(seq));
+        }
+        amended
     }
 
     /// Whether two sendings of an id lie further apart than the window.

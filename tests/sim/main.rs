@@ -5,7 +5,8 @@
 //! the seed, so a run that fails fails again:
 //!
 //! - `ROOMLOG_SIM_SEED=n` runs that seed alone and prints its steps;
-//! - `ROOMLOG_SIM_SEEDS=n` runs so many seeds.
+//! - `ROOMLOG_SIM_SEEDS=n` runs so many seeds;
+//! - `ROOMLOG_SIM_WITHOUT=name` runs them without that mechanism of `rules.rs`, and must fail.
 //!
 //! The named facts of `checks.rs` hold after every step. Afterwards all faults are healed, and everything must
 //! arrive everywhere. `cases` walks through named situations in the same world, `mutants` takes one mechanism away at
@@ -51,10 +52,18 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().expect("a seed or a number of seeds"))
 }
 
+/// Everything holds, unless the environment asks for less.
+fn rules() -> Rules {
+    match std::env::var("ROOMLOG_SIM_WITHOUT") {
+        Ok(name) => Rules::without_named(&name).expect("a mechanism of rules.rs"),
+        Err(_) => Rules::default(),
+    }
+}
+
 #[test]
 fn any_mix_of_faults_leaves_one_order_for_everyone() {
     if let Some(seed) = number("ROOMLOG_SIM_SEED") {
-        let outcome = run(seed, Rules::default(), true);
+        let outcome = run(seed, rules(), true);
         println!("seed {seed}: {}", outcome.tally);
         return;
     }
@@ -86,7 +95,7 @@ fn run_seeds(next: &AtomicU64, seeds: u64, failed: &AtomicU64) -> Tally {
         if seed >= seeds {
             break;
         }
-        match catch_unwind(|| run(seed, Rules::default(), false).tally) {
+        match catch_unwind(|| run(seed, rules(), false).tally) {
             Ok(tally) => sum = sum + tally,
             // The lowest is named, whichever thread comes first.
             Err(_) => drop(failed.fetch_min(seed, Ordering::Relaxed)),

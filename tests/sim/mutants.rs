@@ -57,6 +57,11 @@ fn the_checker_notices_when_read_positions_are_written_without_a_condition() {
 }
 
 #[test]
+fn the_checker_notices_when_an_earlier_change_of_a_message_replaces_a_later_one() {
+    is_noticed(Mechanism::LaterChange, &["changes_come_to_the_same"]);
+}
+
+#[test]
 fn the_checker_notices_when_a_removed_user_is_not_silenced() {
     is_noticed(Mechanism::SilenceAfterRemoval, &["silence_after_removal"]);
 }

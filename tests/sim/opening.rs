@@ -71,7 +71,7 @@ impl Opening {
                         return None;
                     }
                 }
-                standing.apply(event, told.seq);
+                standing.judge(event, told.seq);
             }
             *next = next.next();
         }

@@ -72,6 +72,8 @@ pub(crate) struct Owner {
     empty: BTreeSet<RoomKey>,
     fresh: FreshQuestions<Question>,
     unanswered: Vec<Question>,
+    /// Rooms whose head somebody is to be told as soon as it is known.
+    wanted: BTreeSet<RoomKey>,
     /// Events not written to the tails yet.
     backlog: Vec<(RoomKey, Told)>,
     /// A snapshot write without an answer yet.
@@ -120,7 +122,6 @@ impl Owner {
         self.end = log.end().offset;
         self.read_to = base.next().offset;
         self.log = Some(base);
-        self.go_live();
     }
 
     fn restored(&self, log: &Log, redis: &Redis, tally: &mut Tally) -> Option<RoomLog> {
@@ -284,6 +285,27 @@ impl Owner {
         let head = numbering.head(room).map(|head| (head.seq, head.count));
         let none = numbering.is_complete() || self.empty.contains(room);
         head.or_else(|| none.then_some((Seq::ZERO, Count::ZERO)))
+    }
+
+    /// Somebody is interested in a room whose head is not known.
+    pub(crate) fn want(&mut self, room: RoomKey) {
+        self.wanted.insert(room);
+    }
+
+    /// The heads of wanted rooms, as far as their rows can be read now.
+    pub(crate) fn wanted_heads(&mut self, dynamo: &Dynamo) -> Vec<Said> {
+        let wanted = std::mem::take(&mut self.wanted);
+        wanted
+            .into_iter()
+            .filter_map(|room| {
+                self.load_head(dynamo, &room);
+                let said = self.head_of(&room);
+                if said.is_none() {
+                    self.wanted.insert(room);
+                }
+                said
+            })
+            .collect()
     }
 
     fn load_head(&mut self, dynamo: &Dynamo, room: &RoomKey) {

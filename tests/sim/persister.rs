@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use roomlog_core::{
-    event::{Body, Event, MemberChange},
+    amendment::Amendment,
+    event::Event,
     ids::{Count, RoomKey, Seq, UserId},
     prefix::{Prefix, WindowId},
     room_log::{Head, Outcome, Position, RoomLog, Unfit},
     room_state::{Change, Effect, Membership, RoomMeta, Rows, fold, subject_of},
+    unread::readers_by,
 };
 
 use crate::{
@@ -59,7 +61,7 @@ struct EventRow {
 #[derive(Debug)]
 enum RowMove {
     Read(RoomKey, UserId, (Seq, Count)),
-    Reaction((RoomKey, Seq, String, UserId), bool, Seq),
+    Amend(RoomKey, Amendment),
     Room(RoomKey, Head, Vec<Change>),
     Partition(PartitionRow),
 }
@@ -166,13 +168,13 @@ impl Persister {
             let head = numbering.head(&room).expect("it has an event");
             let place = record.position;
             let (is_void, changes) = self.fold(record, seq, dynamo)?;
-            let mut readers = vec![crate::log::user(record.draft.sender)];
-            readers.extend(joiner(record).filter(|_| !is_void));
-            let reads = readers
-                .into_iter()
-                .map(|user| RowMove::Read(room.clone(), user, (seq, count)));
-            moves.extend(reads);
-            moves.extend(reaction(record, seq));
+            let stands = record.event.as_ref().filter(|_| !is_void);
+            let readers = stands.into_iter().flat_map(readers_by);
+            moves.extend(
+                readers.map(|user| RowMove::Read(room.clone(), user.clone(), (seq, count))),
+            );
+            let amendment = record.amendment(seq);
+            moves.extend(amendment.map(|amends| RowMove::Amend(room.clone(), amends)));
             moves.push(RowMove::Room(room.clone(), head, changes));
             events.push(EventRow {
                 room,
@@ -293,7 +295,7 @@ impl Persister {
         }
         match self.rows.pop_front() {
             Some(RowMove::Read(room, user, to)) => dynamo.advance_read(room, user, to, self.rules),
-            Some(RowMove::Reaction(key, is_on, by)) => dynamo.react(key, is_on, by),
+            Some(RowMove::Amend(room, amends)) => dynamo.amend(&room, amends, self.rules),
             Some(RowMove::Room(room, head, changes)) => dynamo.advance_room(room, head, changes),
             Some(RowMove::Partition(row)) => dynamo.advance_partition(row),
             None => {}
@@ -307,31 +309,6 @@ impl Persister {
 
     pub(crate) fn work_is_bounded(&self) {
         assert!(self.windows.len() <= WINDOWS_MAX);
-    }
-}
-
-/// The row of a reaction.
-fn reaction(record: &Record, seq: Seq) -> Option<RowMove> {
-    let event = record.event.as_ref()?;
-    match &event.body {
-        Body::Reaction { target, emoji, on } => {
-            let key = (
-                event.key.clone(),
-                *target,
-                emoji.clone(),
-                event.sender.id.clone(),
-            );
-            Some(RowMove::Reaction(key, *on, seq))
-        }
-        _ => None,
-    }
-}
-
-/// Who becomes a member by an event.
-fn joiner(record: &Record) -> Option<UserId> {
-    match &record.event.as_ref()?.body {
-        Body::Member(member) if member.change == MemberChange::Joined => Some(member.user.clone()),
-        _ => None,
     }
 }
 

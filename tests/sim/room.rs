@@ -7,7 +7,7 @@ use roomlog_core::{
     gap::{Held, Hole, Verdict, Window},
     ids::{Count, RoomKey, Seq, UserId},
     room_state::Membership,
-    standing::{Ahead, Standing},
+    standing::{Ahead, Judged, Standing},
 };
 
 use crate::{
@@ -61,6 +61,11 @@ impl Room {
         self.shown.0
     }
 
+    /// The furthest event anyone spoke of.
+    pub(crate) fn head(&self) -> Seq {
+        self.window.head()
+    }
+
     pub(crate) fn note_head(&mut self, head: Seq) {
         self.window.note_head(head);
     }
@@ -97,6 +102,11 @@ impl Room {
     /// Whether a user may post, as far as that is known here.
     pub(crate) fn may_post(&self, user: &UserId) -> bool {
         !self.knows(user) || (self.may_read(user) && self.row(user).is_some_and(|row| !row.muted))
+    }
+
+    /// Whether an event was passed over, so that its state should be read anew.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.standing.is_unsure()
     }
 
     // --- Events ---
@@ -165,12 +175,16 @@ impl Room {
         let Some(event) = log.record(told.place).folded() else {
             return self.show(log, told, Some(false), sessions);
         };
-        if !self.standing.unknown_of(event).is_empty() {
+        if !self.standing.wanted_by(event).is_empty() {
             self.blocked = Some(told);
             return;
         }
-        let stands = self.standing.apply(event, told.seq);
-        self.show(log, told, Some(!stands), sessions);
+        let is_void = match self.standing.judge(event, told.seq) {
+            Judged::Stands => Some(false),
+            Judged::Void => Some(true),
+            Judged::PassedOver => None,
+        };
+        self.show(log, told, is_void, sessions);
     }
 
     /// Reads the rows the blocked event is judged by, and goes on.
@@ -184,7 +198,7 @@ impl Room {
             return Ok(());
         };
         let event = log.record(told.place).folded().expect("only such block");
-        for user in self.standing.unknown_of(event) {
+        for user in self.standing.wanted_by(event) {
             self.learn(&user, dynamo)?;
         }
         self.go_on(log, sessions);
@@ -267,9 +281,9 @@ impl Room {
         tally: &mut Tally,
     ) -> Following {
         let may_read = self.may_read(&session.user);
-        let upto = match self.row(&session.user) {
-            Some(row) if !may_read => row.changed_seq.min(self.shown()),
-            _ => self.shown(),
+        let upto = match may_read {
+            true => self.shown(),
+            false => self.standing.last_seq_of(&session.user),
         };
         if next > upto {
             return match may_read {

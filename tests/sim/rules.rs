@@ -15,11 +15,25 @@ pub(crate) enum Mechanism {
     ReceiptAfterLog,
     /// A read position is written only where it is further than the one stored.
     ForwardOnly,
+    /// A change of a message is written only where it is later than the one stored.
+    LaterChange,
     /// A removal ends the user's subscriptions at its place in the order.
     SilenceAfterRemoval,
     /// Records that need a room's row wait for it.
     WaitingForRows,
 }
+
+const ALL: [Mechanism; 9] = [
+    Mechanism::SumOfHeads,
+    Mechanism::ContiguousPrefix,
+    Mechanism::HoldingBack,
+    Mechanism::WindowReadBack,
+    Mechanism::ReceiptAfterLog,
+    Mechanism::ForwardOnly,
+    Mechanism::LaterChange,
+    Mechanism::SilenceAfterRemoval,
+    Mechanism::WaitingForRows,
+];
 
 /// What holds in a world: everything but, at most, one mechanism.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +48,12 @@ impl Rules {
         Self {
             without: Some(mechanism),
         }
+    }
+
+    /// Without the mechanism of this name.
+    pub(crate) fn without_named(name: &str) -> Option<Self> {
+        let named = |mechanism: &Mechanism| format!("{mechanism:?}") == name;
+        ALL.into_iter().find(named).map(Self::without)
     }
 
     pub(crate) fn keep(self, mechanism: Mechanism) -> bool {

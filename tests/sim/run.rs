@@ -1,6 +1,9 @@
 //! One run: a seed decides who is there, which faults strike, and what happens next.
 
-use roomlog_core::event::{Body, MemberChange, Role, RoomEvent};
+use roomlog_core::{
+    event::{Body, MemberChange, Role, RoomEvent},
+    ids::Seq,
+};
 
 use crate::{
     client::Client,
@@ -164,13 +167,27 @@ impl World {
         let client = &self.clients[which];
         let (key, sender) = (client.room.as_str().to_owned(), client.name);
         if !self.random.percent(self.faults.members) {
-            return match self.random.percent(20) {
-                true => {
-                    let (target, emoji, on) = (client.seen, "+1".to_owned(), true);
-                    Draft::of(&key, sender, &id, Body::Reaction { target, emoji, on })
-                }
-                false => Draft::message(&key, sender, &id),
+            let target = Seq(self.random.below(client.seen.0 as usize + 2) as u64);
+            let emoji = "+1".to_owned();
+            let body = match self.random.below(20) {
+                0..=2 => Body::Reaction {
+                    target,
+                    emoji,
+                    on: true,
+                },
+                3 => Body::Reaction {
+                    target,
+                    emoji,
+                    on: false,
+                },
+                4 => Body::Edit {
+                    target,
+                    text: id.clone(),
+                },
+                5 => Body::Delete { target },
+                _ => return Draft::message(&key, sender, &id),
             };
+            return Draft::of(&key, sender, &id, body);
         }
         match self.random.below(8) {
             0 => Draft::creation(&key, sender, &id),

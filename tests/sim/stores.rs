@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use roomlog_core::{
+    amendment::{Amendment, Amendments, Change as Amends},
     ids::{Count, RoomKey, Seq, UserId},
     room_log::{Changes, Head, Position, Snapshot},
     room_state::{Change, Membership, RoomMeta},
@@ -41,6 +42,17 @@ struct Set {
 /// Read positions by room and user.
 pub(crate) type Reads = BTreeMap<(RoomKey, UserId), (Seq, Count)>;
 
+/// What a change of a message is about; each has a row or attributes of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    /// What its author, or somebody who takes themselves for that, makes of the text.
+    Text(Seq, UserId),
+    /// Whether it is deleted.
+    Life(Seq),
+    /// One user's word on one emoji.
+    Reaction(Seq, String, UserId),
+}
+
 /// The rows of the persister.
 #[derive(Debug, Default)]
 pub(crate) struct Dynamo {
@@ -52,8 +64,8 @@ pub(crate) struct Dynamo {
     pub(crate) rooms: BTreeMap<RoomKey, RoomRow>,
     pub(crate) members: BTreeMap<(RoomKey, UserId), Membership>,
     pub(crate) reads: Reads,
-    /// By room, message, emoji and user: whether it is on, and the event that said so last.
-    pub(crate) reactions: BTreeMap<(RoomKey, Seq, String, UserId), (bool, Seq)>,
+    /// What became of messages.
+    amendments: BTreeMap<(RoomKey, About), Amendment>,
     pub(crate) partition: Option<PartitionRow>,
     /// How far the read marks' own topic is stored.
     pub(crate) marks: usize,
@@ -182,12 +194,38 @@ impl Dynamo {
         }
     }
 
-    /// Sets or withdraws a reaction, unless a later event has.
-    pub(crate) fn react(&mut self, key: (RoomKey, Seq, String, UserId), is_on: bool, by: Seq) {
-        let known = self.reactions.get(&key);
-        if known.is_none_or(|(_, known)| *known < by) {
-            self.reactions.insert(key, (is_on, by));
+    /// Notes a change of a message, unless a later one has been noted; of deletions the first stays.
+    pub(crate) fn amend(&mut self, room: &RoomKey, amendment: Amendment, rules: Rules) {
+        let (target, by) = (amendment.target, amendment.by.clone());
+        let about = match &amendment.change {
+            Amends::Edited(_) => About::Text(target, by),
+            Amends::Deleted => About::Life(target),
+            Amends::Reacted { emoji, .. } => About::Reaction(target, emoji.clone(), by),
+        };
+        let known = self.amendments.get(&(room.clone(), about.clone()));
+        let is_news = match known {
+            None => true,
+            Some(known) => about != About::Life(target) && known.seq < amendment.seq,
+        };
+        if is_news || !rules.keep(Mechanism::LaterChange) {
+            self.amendments.insert((room.clone(), about), amendment);
         }
+    }
+
+    /// The rows that say what became of a room's messages.
+    pub(crate) fn amendments(&self, room: &RoomKey) -> impl Iterator<Item = Amendment> {
+        let rows = self
+            .amendments
+            .iter()
+            .filter(move |((of, _), _)| of == room);
+        rows.map(|(_, row)| row.clone())
+    }
+
+    /// What those come to.
+    pub(crate) fn amended(&self, room: &RoomKey) -> Amendments {
+        let mut amended = Amendments::default();
+        amended.extend(self.amendments(room));
+        amended
     }
 
     /// Moves a read position, unless it is there or further already.

@@ -204,7 +204,8 @@ impl World {
         );
         owner.look(&self.log);
         let answers = owner.answers(&self.dynamo);
-        fanout.say(said, &mut self.random, self.faults.link);
+        let heads = owner.wanted_heads(&self.dynamo);
+        fanout.say([said, heads].concat(), &mut self.random, self.faults.link);
         for (question, seq, count) in answers {
             self.gateways[question.gateway].answered(&question.room, (seq, count));
         }
@@ -303,7 +304,12 @@ impl World {
         let it = &mut self.gateways[gateway];
         it.fill(&self.log, key, &found, &mut self.tally);
         it.read_rows(&self.log, key, &self.dynamo, gives_up, &mut self.tally);
-        if it.advance_opening(&self.log, key, &self.dynamo, &found, &mut self.tally) {
+        let renewal = self.gateways[gateway].renewal(key);
+        let renewal = renewal.map(|next| self.page(key, next)).unwrap_or_default();
+        let it = &mut self.gateways[gateway];
+        let begins = it.advance_opening(&self.log, key, &self.dynamo, &found, &mut self.tally)
+            | it.advance_renewal(&self.log, key, &self.dynamo, &renewal, &mut self.tally);
+        if begins {
             let interest = it.interest();
             let mine: Vec<_> = interest
                 .into_iter()
@@ -354,10 +360,12 @@ impl World {
     pub(crate) fn check(&mut self) {
         for room in std::mem::take(&mut self.dynamo.moved) {
             checks::a_row_is_within_the_stored_prefix(&self.log, &self.dynamo, &room);
+            checks::changes_of_messages_come_to_the_same(&self.log, &self.dynamo, &room);
         }
         checks::room_rows_are_never_behind_the_partition_row(&self.log, &self.dynamo);
         checks::read_positions_never_move_back(&self.log, &self.reads, &self.dynamo);
         if self.reads != self.dynamo.reads {
+            checks::unread_is_exact(&self.log, &self.dynamo);
             self.reads = self.dynamo.reads.clone();
         }
         if self.faults.redis == 0 {
@@ -495,6 +503,15 @@ impl World {
                 missing.push("a fanout".to_owned());
             }
         }
+        let rooms = self
+            .gateways
+            .iter()
+            .flat_map(|gateway| gateway.rooms.values());
+        for slot in rooms {
+            if matches!(slot, Slot::Open(room) if room.is_unsure()) {
+                missing.push("a room's state".to_owned());
+            }
+        }
         for client in &self.clients {
             if !client.is_up_to_date(&self.log) || !client.unacknowledged.is_empty() {
                 let (name, room, seen) = (client.name, &client.room, client.seen);
@@ -502,7 +519,8 @@ impl World {
                 let gateway = client.gateway.map(|gateway| &self.gateways[gateway]);
                 let slot = gateway.and_then(|gateway| gateway.rooms.get(room));
                 missing.push(format!(
-                    "{name} in {room} at {seen} with {unsent} to send: {slot:?}"
+                    "{name} in {room} at {seen} of {} with {unsent} to send: {slot:?}",
+                    self.log.head(room)
                 ));
             }
         }

@@ -55,6 +55,12 @@ pub(crate) fn decide(
         Purpose::May(action) => may(standing, caller, *action),
         Purpose::Create if standing.room().is_none() && next == Seq(1) => Ok(()),
         Purpose::Create => Err(Refusal::new(Code::Conflict, "this room id is taken")),
+        // An event was passed over: whether this one would stand is known when the state was read anew.
+        Purpose::Change(_) | Purpose::Meet(_) if standing.is_unsure() => Err(Refusal::retry_after(
+            Code::StoreUnavailable,
+            "the store did not answer",
+            1_000,
+        )),
         Purpose::Change(event) => {
             let subject = standing.subject(event);
             let action = action_of(event, subject.as_ref()).unwrap_or(Action::Read);

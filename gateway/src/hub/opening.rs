@@ -120,7 +120,7 @@ async fn catch_up(
                 .ok_or_else(store_unavailable)?;
             rows.into_iter()
                 .try_for_each(|(user, row)| standing.learn(user, row))?;
-            standing.apply(event, decoded.stored.seq);
+            standing.judge(event, decoded.stored.seq);
         }
     }
     Ok(())
@@ -160,6 +160,6 @@ impl From<Refusal> for Failure {
     }
 }
 
-fn store_unavailable() -> Refusal {
+pub(super) fn store_unavailable() -> Refusal {
     Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
 }

@@ -15,7 +15,7 @@ use roomlog_core::{
     room_state::{Membership, subject_of},
     session::SubIndex,
     slow_mode::{Pace, Paces},
-    standing::{Ahead, Standing},
+    standing::{Ahead, Judged, Standing},
     stomp::Envelope,
 };
 use roomlog_platform::{link::RoomHead, message_trace, stored_event::StoredEvent};
@@ -32,9 +32,6 @@ use crate::{metrics, trace::Traces};
 
 /// Events held while a hole before them is filled; beyond it the furthest are dropped and fetched later.
 const HELD_EVENTS_MAX: usize = 256;
-
-/// Users remembered who ceased to be members. When full all are forgotten: who is behind then gets nothing more.
-const PARTED_MAX: usize = 10_000;
 
 /// What a command learns of its own event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +85,6 @@ pub(crate) struct Room {
     moves: Vec<(UserId, Membership)>,
     /// Who posted last, while the room is in slow mode.
     paces: Paces,
-    /// Who ceased to be a member here, and by which event: those who are behind get everything up to that.
-    parted: HashMap<UserId, Seq>,
     echoes: HashMap<(String, String), Vec<oneshot::Sender<Echo>>>,
     /// Whether events or rows are being fetched.
     is_filling: bool,
@@ -124,7 +119,6 @@ impl Room {
             moves: standing.unstored().collect(),
             standing,
             paces: Paces::default(),
-            parted: HashMap::new(),
             echoes: HashMap::new(),
             is_filling: false,
             used_ms: now_ms,
@@ -170,9 +164,12 @@ impl Room {
         rows.try_for_each(|(user, row)| self.standing.learn(user, row))
     }
 
-    /// Gives the room up to be opened anew. Its subscriptions ask again from the last seq that was written.
-    pub(crate) fn give_up(mut self) {
+    /// Gives the room up for one that is opened anew. Its subscriptions ask again: those to events from the last seq
+    /// that was written, those to signals for a new snapshot. Answers the furthest event that anyone spoke of.
+    pub(crate) fn give_up(mut self) -> Seq {
         self.audience.send_back();
+        self.signals.send_back();
+        self.window.head()
     }
 
     /// Notes that somebody is interested.
@@ -230,7 +227,7 @@ impl Room {
             .as_ref()
             .and_then(|blocked| blocked.event.as_ref())
         {
-            Some(event) => Need::Rows(self.standing.unknown_of(event)),
+            Some(event) => Need::Rows(self.standing.wanted_by(event)),
             None => Need::Events(self.held.missing(&self.window)?),
         };
         self.is_filling = true;
@@ -250,6 +247,7 @@ impl Room {
         if let Some(decoded) = self.blocked.take() {
             if let Some(event) = &decoded.event {
                 self.standing.pass_over(event, decoded.stored.seq);
+                self.note_move(event);
             }
             self.show(&decoded, false);
         }
@@ -261,7 +259,7 @@ impl Room {
         let upto = if may_read {
             self.shown
         } else {
-            self.last_seq_of(&subscriber.user)
+            self.standing.last_seq_of(&subscriber.user)
         };
         if next > upto && !may_read {
             return Pulled::Ended;
@@ -411,15 +409,20 @@ impl Room {
         let Some(event) = &decoded.event else {
             return self.show(&decoded, false);
         };
-        if !self.standing.unknown_of(event).is_empty() {
+        if !self.standing.wanted_by(event).is_empty() {
             self.blocked = Some(decoded);
             return;
         }
-        let is_void = !self.standing.apply(event, decoded.stored.seq);
+        let judged = self.standing.judge(event, decoded.stored.seq);
+        self.note_move(event);
+        self.show(&decoded, judged == Judged::Void);
+    }
+
+    /// Notes whether the user an event is about is a member now, as far as that is known.
+    fn note_move(&mut self, event: &Event) {
         let subject = subject_of(event).unwrap_or(&event.sender.id);
         let row = self.standing.member(subject).flatten();
         self.moves.extend(row.map(|row| (subject.clone(), row)));
-        self.show(&decoded, is_void);
     }
 
     fn show(&mut self, decoded: &Decoded, is_void: bool) {
@@ -434,10 +437,9 @@ impl Room {
         self.traces
             .shown(&self.key, &shown.id, shown.seq, deliveries);
         self.answer_echoes(&shown);
-        let shown_seq = shown.seq;
         self.recent.push(shown);
         if let (Some(event), false) = (&decoded.event, is_void) {
-            self.part_with_who_left(event, shown_seq);
+            self.part_with_who_left(event);
             if matches!(event.body, Body::Message(_)) {
                 let at_ms = u64::try_from(decoded.stored.at_ms).unwrap_or(0);
                 self.note_post(&event.sender.id, &event.id, at_ms);
@@ -461,19 +463,13 @@ impl Room {
     }
 
     /// Ends the subscriptions of those who are not members any more; the event that says so was their last.
-    fn part_with_who_left(&mut self, event: &Event, seq: Seq) {
+    fn part_with_who_left(&mut self, event: &Event) {
         match &event.body {
             Body::Member(member) => {
                 let row = self.standing.member(&member.user).flatten();
-                if row.is_some_and(|row| row.is_in()) {
-                    self.parted.remove(&member.user);
-                } else if row.is_some() {
+                if row.is_some_and(|row| !row.is_in()) {
                     self.audience.dismiss_user(&member.user);
                     self.signals.dismiss_user(&member.user);
-                    if self.parted.len() >= PARTED_MAX {
-                        self.parted.clear();
-                    }
-                    self.parted.entry(member.user.clone()).or_insert(seq);
                 }
             }
             Body::Room(_) if self.standing.room().is_some_and(|room| room.deleted) => {
@@ -481,22 +477,6 @@ impl Room {
                 self.signals.clear();
             }
             _ => {}
-        }
-    }
-
-    /// The last event that somebody who may not read any more gets to see: the one that ended it.
-    fn last_seq_of(&self, user: &UserId) -> Seq {
-        let is_in = self
-            .standing
-            .member(user)
-            .flatten()
-            .is_some_and(|row| row.is_in());
-        let room = self.standing.room().filter(|room| is_in && room.deleted);
-        match (room, self.parted.get(user)) {
-            (Some(room), _) => room.changed_seq,
-            (None, Some(parted)) => *parted,
-            // Nobody knows: better nothing than what came after.
-            (None, None) => Seq::ZERO,
         }
     }
 }

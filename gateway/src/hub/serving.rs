@@ -16,7 +16,7 @@ use super::{
     access::{Caller, Purpose, decide},
     backfill::{self, Source},
     room::{Need, Room},
-    shard::{Fetched, OpenRoom, badge_interest, interest},
+    shard::{Brought, Fetched, OpenRoom, badge_interest, interest},
 };
 use crate::{clock, metrics, presence::belonging, publish::Acknowledgement};
 
@@ -83,26 +83,26 @@ impl Source {
         }
     }
 
-    pub(super) fn fetch_needs(&self, room: &mut Room, fetches: &mut JoinSet<Fetched>) {
-        for (user, row) in room.take_moves() {
-            self.presence.moved(&user, room.key(), belonging(row));
+    pub(super) fn fetch_needs(&self, open: &mut OpenRoom, fetches: &mut JoinSet<Fetched>) {
+        for (user, row) in open.room.take_moves() {
+            self.presence.moved(&user, open.room.key(), belonging(row));
         }
-        let Some(need) = room.need() else {
+        let Some(need) = open.room.need() else {
             return;
         };
-        let (source, key) = (self.clone(), room.key().clone());
+        let (source, key, life) = (self.clone(), open.room.key().clone(), open.life);
         match need {
             Need::Events(hole) => {
                 metrics::hole();
                 fetches.spawn(async move {
                     let events = backfill::fill(&source, &key, hole).await;
-                    Fetched::Events(key, events)
+                    Fetched::For(key, life, Brought::Events(events))
                 });
             }
             Need::Rows(users) => {
                 fetches.spawn(async move {
                     let rows = backfill::rows(&source, &key, &users).await;
-                    Fetched::Judges(key, rows)
+                    Fetched::For(key, life, Brought::Judges(rows))
                 });
             }
         }
@@ -127,10 +127,10 @@ impl Source {
         if users.is_empty() {
             return;
         }
-        let (source, key) = (self.clone(), open.room.key().clone());
+        let (source, key, life) = (self.clone(), open.room.key().clone(), open.life);
         fetches.spawn(async move {
             let rows = backfill::rows(&source, &key, &users).await;
-            Fetched::Callers(key, users, rows)
+            Fetched::For(key, life, Brought::Callers(users, rows))
         });
     }
 

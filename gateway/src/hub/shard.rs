@@ -1,17 +1,15 @@
 //! A shard: a task that owns some rooms, serves requests in their order and fetches what rooms lack.
 
-use std::sync::Arc;
+mod fetched;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use roomlog_core::{
     code::{Code, Refusal},
     event::Kind,
-    ids::{RoomKey, UserId},
+    ids::RoomKey,
     interest::Level,
     partition::partition_of,
-    room_state::Membership,
     signal::{Signal, Stamped},
-    standing::Ahead,
     unread::ReadPosition,
 };
 use roomlog_platform::{
@@ -25,13 +23,8 @@ use tokio::{
     time::{Duration, MissedTickBehavior, interval as ticks},
 };
 
-use super::{
-    Ask, Command,
-    backfill::Source,
-    opening::{self, Opened},
-    room::Room,
-    serving::refuse_for_want_of,
-};
+pub(super) use self::fetched::{Brought, Fetched};
+use super::{Ask, Command, backfill::Source, room::Room};
 use crate::{clock, metrics, room_list::Heard};
 
 /// Rooms of one shard. Beyond it requests for further rooms are refused `overloaded`.
@@ -53,6 +46,8 @@ pub(super) struct Shard {
     source: Source,
     rooms: HashMap<RoomKey, Slot>,
     fetches: JoinSet<Fetched>,
+    /// Rooms opened so far: each opening of a room has its own number.
+    lives: u64,
     /// Rooms in which signals are to become due.
     lively: HashSet<RoomKey>,
     /// Rooms on the lists of users here.
@@ -67,22 +62,12 @@ enum Slot {
 
 pub(super) struct OpenRoom {
     pub(super) room: Room,
+    /// What is fetched for it carries this number: rows read for an earlier opening may be older than this one's.
+    pub(super) life: u64,
+    /// Whether its state is being read anew.
+    is_renewing: bool,
     /// Requests that wait for rows, in their order.
     pub(super) waiting: Vec<Ask>,
-}
-
-/// What a fetch brought.
-pub(super) enum Fetched {
-    Opened(RoomKey, Result<Opened, Refusal>),
-    Events(RoomKey, Vec<StoredEvent>),
-    /// Rows to judge an event by.
-    Judges(RoomKey, Option<Vec<(UserId, Option<Membership>)>>),
-    /// Rows for waiting requests.
-    Callers(
-        RoomKey,
-        Vec<UserId>,
-        Option<Vec<(UserId, Option<Membership>)>>,
-    ),
 }
 
 /// What wakes a shard.
@@ -103,6 +88,7 @@ impl Shard {
             source,
             rooms: HashMap::new(),
             fetches: JoinSet::new(),
+            lives: 0,
             lively: HashSet::new(),
             followed: HashSet::new(),
         }
@@ -230,7 +216,7 @@ impl Shard {
         self.tell_lists(&event);
         if let Some(Slot::Open(open)) = self.rooms.get_mut(&event.key) {
             open.room.take(event);
-            self.source.fetch_needs(&mut open.room, &mut self.fetches);
+            self.source.fetch_needs(open, &mut self.fetches);
         }
     }
 
@@ -298,7 +284,7 @@ impl Shard {
         }
         if let Some(Slot::Open(open)) = self.rooms.get_mut(&head.key) {
             open.room.note_head(head.seq);
-            self.source.fetch_needs(&mut open.room, &mut self.fetches);
+            self.source.fetch_needs(open, &mut self.fetches);
         }
     }
 
@@ -323,98 +309,6 @@ impl Shard {
         }
     }
 
-    /// Looks a room up; these requests wait for it.
-    fn open(&mut self, key: RoomKey, waiting: Vec<Ask>) {
-        self.rooms.insert(key.clone(), Slot::Opening(waiting));
-        let source = self.source.clone();
-        self.fetches.spawn(async move {
-            let opened = opening::open(&source, &key).await;
-            Fetched::Opened(key, opened)
-        });
-    }
-
-    /// The store is further than what is shown here, so its rows can't judge what is yet to be shown: the room begins
-    /// again where it is now, and its subscriptions get what lies between as a replay.
-    fn open_anew(&mut self, key: RoomKey, ahead: Ahead) {
-        let Some(Slot::Open(open)) = self.rooms.remove(&key) else {
-            return;
-        };
-        tracing::info!(%ahead, "a room is opened anew");
-        let OpenRoom { room, waiting } = *open;
-        room.give_up();
-        self.open(key, waiting);
-    }
-
-    fn receive(&mut self, fetched: Fetched) {
-        let key = match fetched {
-            Fetched::Opened(key, opened) => return self.opened(key, opened),
-            Fetched::Events(ref key, _)
-            | Fetched::Judges(ref key, _)
-            | Fetched::Callers(ref key, ..) => key.clone(),
-        };
-        if let Fetched::Events(_, events) = &fetched {
-            events.iter().for_each(|event| self.tell_lists(event));
-        }
-        let Some(Slot::Open(open)) = self.rooms.get_mut(&key) else {
-            return;
-        };
-        match fetched {
-            Fetched::Opened(..) => {}
-            Fetched::Events(_, events) => {
-                events.into_iter().for_each(|event| open.room.take(event));
-                open.room.fetched();
-            }
-            Fetched::Judges(_, Some(rows)) => match open.room.learn(rows) {
-                Ok(()) => open.room.fetched(),
-                Err(ahead) => return self.open_anew(key, ahead),
-            },
-            Fetched::Judges(_, None) => open.room.go_on_without_rows(),
-            Fetched::Callers(_, _, Some(rows)) => {
-                if let Err(ahead) = open.room.learn(rows) {
-                    return self.open_anew(key, ahead);
-                }
-                for ask in std::mem::take(&mut open.waiting) {
-                    self.source.serve(open, ask, &mut self.fetches);
-                }
-            }
-            Fetched::Callers(_, users, None) => refuse_for_want_of(open, &users),
-        }
-        self.source.fetch_needs(&mut open.room, &mut self.fetches);
-    }
-
-    fn opened(&mut self, key: RoomKey, opened: Result<Opened, Refusal>) {
-        let Some(Slot::Opening(waiting)) = self.rooms.remove(&key) else {
-            return;
-        };
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(refusal) => {
-                return waiting
-                    .into_iter()
-                    .for_each(|ask| ask.refuse(refusal.clone()));
-            }
-        };
-        let now_ms = clock::monotonic_ms();
-        let (epoch, traces) = (
-            Arc::clone(&self.source.epoch),
-            Arc::clone(&self.source.traces),
-        );
-        let mut room = Room::new(opened.head, opened.standing, epoch, traces, now_ms);
-        room.recall_posts(&opened.latest);
-        room.is_followed = self.followed.contains(&key);
-        self.source.declare(&room, Level::Live);
-        let mut open = Box::new(OpenRoom {
-            room,
-            waiting: Vec::new(),
-        });
-        for ask in waiting {
-            self.source.serve(&mut open, ask, &mut self.fetches);
-        }
-        self.source.fetch_needs(&mut open.room, &mut self.fetches);
-        self.rooms.insert(key, Slot::Open(open));
-        metrics::rooms(self.rooms.len());
-    }
-
     /// Tells a fanout of the rooms it now serves.
     fn declare_anew(&mut self, link: LinkId, partitions: &[u32], partition_count: u32) {
         let open = self.rooms.values().filter_map(|slot| match slot {
@@ -435,6 +329,7 @@ impl Shard {
     }
 
     fn sweep(&mut self) {
+        self.renew_the_unsure();
         let since_ms = clock::monotonic_ms().saturating_sub(LINGER_MS);
         let source = &self.source;
         self.rooms.retain(|_, slot| {

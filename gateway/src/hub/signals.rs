@@ -192,6 +192,15 @@ impl Signals {
         self.retain(|listener| listener.user != *user);
     }
 
+    /// Ends all subscriptions; their connections begin them anew.
+    pub(super) fn send_back(&mut self) {
+        let waiting = self.waiting.iter().map(|(_, waiting)| waiting);
+        for listener in self.listeners.values().flatten().chain(waiting) {
+            listener.outbox.lapse();
+        }
+        self.clear();
+    }
+
     /// Ends all subscriptions.
     pub(super) fn clear(&mut self) {
         self.listeners.clear();
@@ -281,7 +290,7 @@ mod tests {
     use std::{
         collections::VecDeque,
         sync::Arc,
-        task::{Context, Waker},
+        task::{Context, Poll, Waker},
     };
 
     use roomlog_core::{
@@ -290,7 +299,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::outbox::Outbox;
+    use crate::outbox::{Outbox, Taken};
 
     fn key() -> RoomKey {
         RoomKey::parse("room").unwrap()
@@ -364,6 +373,22 @@ mod tests {
             received[1],
             json!({"type": "typing", "user": "bob", "on": true})
         );
+    }
+
+    #[test]
+    fn who_listens_begins_anew_when_the_room_does() {
+        let (mut signals, alice, bob) = (known(), listener("alice"), listener("bob"));
+        signals.enlist(&key(), alice.clone());
+        let mut unknown = Signals::default();
+        unknown.enlist(&key(), bob.clone());
+        for (signals, listener) in [(&mut signals, &alice), (&mut unknown, &bob)] {
+            signals.send_back();
+            assert!(signals.is_empty());
+            let mut into = VecDeque::new();
+            let mut cx = Context::from_waker(Waker::noop());
+            let taken = listener.outbox.poll_take(&mut cx, &mut into);
+            assert_eq!(taken, Poll::Ready(Taken::Lapse));
+        }
     }
 
     #[test]

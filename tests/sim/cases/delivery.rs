@@ -1,10 +1,11 @@
 //! What reaches clients: whatever is lost or late on the way, each event once and in order.
 
-use roomlog_core::ids::Seq;
+use roomlog_core::{event::MemberChange, ids::Seq};
 
 use crate::{
     client::Client,
-    log::room,
+    gateway::Slot,
+    log::{Draft, room},
     stage::ROOM,
     world::{Fate, World},
 };
@@ -123,5 +124,23 @@ fn one_dead_fanout_of_two_groups_is_not_noticed() {
         assert_eq!(world.clients[1].seen, world.head(ROOM));
     }
     world.replace_fanout(0);
+    world.heal();
+}
+
+#[test]
+fn what_comes_while_an_event_waits_for_rows_is_known_to_be_missing() {
+    let mut world = World::with(&[("ann", 0), ("bob", 1)]);
+    world.append(Draft::member(ROOM, "cy", "in", "cy", MemberChange::Joined));
+    world.messages(ROOM, 1..=5);
+    world.reads_all(0);
+    // The first one waits for a row, and more come than are held meanwhile.
+    world.hears_all(1);
+    let Some(Slot::Open(open)) = world.gateways[1].rooms.get(&room(ROOM)) else {
+        panic!("bob looks at it");
+    };
+    assert_eq!(open.head(), world.head(ROOM));
+    (0..3).for_each(|_| world.gateway_tends(1, &room(ROOM), false));
+    world.catch_up(1);
+    assert_eq!(world.clients[1].seen, world.head(ROOM));
     world.heal();
 }

@@ -124,6 +124,7 @@ fn a_gateway_behind_the_store_judges_nothing_by_its_newer_rows() {
     world.hears_all(1);
     world.gateway_tends(1, &room(ROOM), false);
     assert!(world.tally.reopened > 0);
+    assert_eq!(world.tally.unjudged, 0);
     world.heal();
     assert_eq!(world.screen(0), world.screen(1));
 }
@@ -142,4 +143,31 @@ fn a_ban_nobody_could_judge_keeps_the_banned_out() {
     assert_eq!(world.clients[1].seen, ban);
     world.heal();
     assert_eq!(world.clients[1].seen, ban);
+}
+
+#[test]
+fn what_was_shown_without_the_store_is_judged_once_it_answers() {
+    let mut world = World::with(&[("ann", 0), ("bob", 1)]);
+    world.dynamo.down = true;
+    // Nobody here knows cy, so nobody can say whether this one stands, nor what comes of the next.
+    world.append(change("cy", "in", "cy", MemberChange::Joined));
+    world.append(change("ann", "role", "cy", MemberChange::Role(Role::Owner)));
+    world.append(change("ann", "out", "ann", MemberChange::Left));
+    let left = world.head(ROOM);
+    world.message(ROOM, "behind");
+    world.settle();
+    assert_eq!(
+        world.clients[1].seen,
+        world.head(ROOM),
+        "bob waits for nothing"
+    );
+    assert_eq!(world.clients[0].seen, left, "ann is taken to be out");
+    assert!(world.tally.unjudged > 0);
+    world.clients.push(Client::new("cy", room(ROOM)));
+    world.connect(2, 1);
+    world.settle();
+    assert_eq!(world.clients[2].seen, Seq::ZERO, "nobody gets in by it");
+    world.dynamo.down = false;
+    world.heal();
+    assert_eq!(world.clients[2].seen, world.head(ROOM));
 }

@@ -72,13 +72,90 @@ fn a_reaction_applied_by_a_stale_reader_changes_nothing() {
     new.poll(&mut world.log, &world.dynamo, 2, &mut world.tally);
     new.write_events(0, 2, &mut world.dynamo, &mut world.tally);
     (0..20).for_each(|_| new.move_row(&mut world.dynamo));
-    let key = (room(ROOM), Seq(1), "+1".to_owned(), user("ann"));
-    assert_eq!(world.dynamo.reactions.get(&key), Some(&(false, Seq(3))));
+    let is_on = |world: &World| {
+        let amended = world.dynamo.amended(&room(ROOM));
+        let reactions = amended
+            .of(Seq(1))
+            .map(|of| of.reactions(&user("ann")).len());
+        reactions.expect("it is stored") > 0
+    };
+    assert!(!is_on(&world));
     let stale = &mut world.persisters[0];
     stale.write_events(0, 1, &mut world.dynamo, &mut world.tally);
     (0..20).for_each(|_| stale.move_row(&mut world.dynamo));
-    assert_eq!(world.dynamo.reactions.get(&key), Some(&(false, Seq(3))));
+    assert!(!is_on(&world));
     world.heal();
+}
+
+/// Edits, deletions and reactions of one message, and what they come to, in the order they have in the log.
+fn changes() -> Vec<Draft> {
+    let target = Seq(3);
+    let react = |on| Body::Reaction {
+        target,
+        emoji: "+1".to_owned(),
+        on,
+    };
+    let edit = |text: &str| Body::Edit {
+        target,
+        text: text.to_owned(),
+    };
+    let bodies = [
+        ("bob", edit("not mine")),
+        ("ann", edit("first")),
+        ("bob", react(true)),
+        ("ann", react(true)),
+        ("bob", react(false)),
+        ("ann", edit("second")),
+    ];
+    let drafts = bodies.into_iter().enumerate();
+    drafts
+        .map(|(index, (sender, body))| Draft::of(ROOM, sender, &format!("c{index}"), body))
+        .collect()
+}
+
+#[test]
+fn edits_and_reactions_come_to_the_same_however_far_the_store_is() {
+    let mut world = World::with(&[("ann", 0), ("bob", 1)]);
+    world.message(ROOM, "text");
+    for draft in changes() {
+        world.append(draft);
+    }
+    // Two persisters store the same changes, each its own way, and the world checks after every row.
+    world.replace_persister();
+    for (which, records) in [(0, 2), (1, 5), (0, 3), (1, 9), (0, 9)] {
+        let persister = &mut world.persisters[which];
+        persister.start(&world.log, &world.dynamo);
+        persister.poll(&mut world.log, &world.dynamo, records, &mut world.tally);
+        for _ in 0..40 {
+            let persister = &mut world.persisters[which];
+            if persister.windows() > 0 {
+                persister.write_events(0, 9, &mut world.dynamo, &mut world.tally);
+            }
+            persister.move_row(&mut world.dynamo);
+            world.check();
+        }
+    }
+    let amended = world.dynamo.amended(&room(ROOM));
+    let message = amended.of(Seq(3)).expect("it is stored");
+    let text = message.edit(&user("ann")).map(|edit| edit.text.as_str());
+    assert_eq!(text, Some("second"));
+    let reactions = message.reactions(&user("bob"));
+    assert_eq!((reactions[0].count, reactions[0].is_own), (1, false));
+    world.append(Draft::of(
+        ROOM,
+        "ann",
+        "gone",
+        Body::Delete { target: Seq(3) },
+    ));
+    let (target, text) = (Seq(3), "late".to_owned());
+    world.append(Draft::of(ROOM, "ann", "late", Body::Edit { target, text }));
+    world.heal();
+    let amended = world.dynamo.amended(&room(ROOM));
+    assert!(amended.deletion(Seq(3)).is_some());
+    assert_eq!(
+        amended.of(Seq(3)).and_then(|of| of.edit(&user("ann"))),
+        None
+    );
 }
 
 #[test]

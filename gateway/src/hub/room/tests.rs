@@ -300,6 +300,29 @@ fn delivery_goes_on_without_rows_that_can_not_be_read() {
     assert!(matches!(room.need(), Some(Need::Rows(_))));
     room.go_on_without_rows();
     assert_eq!(received(&alice), [11, 12]);
+    assert!(room.standing().is_unsure());
+    room.take(removal(13, "dave"));
+    assert_eq!(
+        received(&alice),
+        [13],
+        "nothing is judged by what may be wrong"
+    );
+    assert_eq!(room.need(), None);
+}
+
+#[test]
+fn who_is_behind_when_they_are_removed_gets_everything_up_to_the_removal() {
+    let mut room = room();
+    room.take(message(11));
+    room.take(removal(12, "bob"));
+    room.take(message(13));
+    let bob = subscriber("bob", 1);
+    let Pulled::Events(events) = room.pull(&bob, Seq(11), false) else {
+        panic!("they are in memory");
+    };
+    let seqs: Vec<u64> = events.iter().map(|shown| shown.seq.0).collect();
+    assert_eq!(seqs, [11, 12]);
+    assert!(matches!(room.pull(&bob, Seq(13), false), Pulled::Ended));
 }
 
 #[test]
