@@ -8,8 +8,12 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider},
 };
 use thiserror::Error;
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _,
+    filter::{LevelFilter, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::config::{LogFormat, Process};
@@ -58,6 +62,8 @@ impl Telemetry {
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
             LogFormat::Text => lines.with_target(false).boxed(),
         };
+        let quiet_libraries =
+            (filter.max_level_hint() == Some(LevelFilter::TRACE)).then(|| filter_fn(may_be_logged));
         let traces = process
             .otlp_endpoint
             .as_deref()
@@ -65,6 +71,7 @@ impl Telemetry {
             .transpose()?;
         tracing_subscriber::registry()
             .with(filter)
+            .with(quiet_libraries)
             .with(lines)
             .try_init()
             .map_err(|error| TelemetryError::Taken(error.to_string()))?;
@@ -86,6 +93,11 @@ impl Drop for Telemetry {
             tracing::warn!(%error, "the last spans were not sent");
         }
     }
+}
+
+/// Libraries trace whole frames and requests, with the tokens and texts in them. No filter makes these visible.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::DEBUG || metadata.target().starts_with("roomlog")
 }
 
 fn trace_provider(
