@@ -303,6 +303,14 @@ impl Connection {
                 Code::FrameTooLarge,
                 "a WebSocket message beyond the limit",
             )),
+            Event::Input(Input::Broken(code)) => {
+                self.send_away(&Refusal::new(
+                    Code::BadFrame,
+                    "this is no WebSocket as RFC 6455 has it",
+                ));
+                // WebSocket has its own word for what is wrong.
+                self.closing = self.closing.map(|(_, reason)| (code, reason));
+            }
             Event::Taken(Taken::Deliveries, deliveries) => self.deliver(deliveries, now_ms),
             Event::Taken(Taken::Overflow, _) => self.fall_behind(now_ms),
             Event::Taken(Taken::Lapse, _) => {

@@ -1,6 +1,9 @@
 //! What a token says, in types that accept nothing else.
 
-use roomlog_core::{account::NAME_BYTES_MAX, ids::UserId};
+use roomlog_core::{
+    account::{self, NAME_BYTES_MAX},
+    ids::UserId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{ADMIN, AuthError, CLOCK_LEEWAY_S, Identity, SessionRef};
@@ -78,7 +81,7 @@ impl Claims {
     pub(super) fn identity(&self) -> Result<Identity, AuthError> {
         Ok(Identity {
             user: UserId::parse(&self.sub).map_err(|_| AuthError::Claim("sub"))?,
-            name: self.name.as_deref().map(display_name),
+            name: self.name.as_deref().and_then(shown_name),
             is_admin: self.role.as_deref() == Some(ADMIN),
             expires_at_s: self.exp,
             session: self.session_ref()?,
@@ -95,7 +98,8 @@ impl Claims {
     }
 }
 
-/// A name as it is shown: cut at a character's end.
-fn display_name(name: &str) -> String {
-    name[..name.floor_char_boundary(NAME_BYTES_MAX)].to_owned()
+/// A name as it is shown, whatever the issuer lets people call themselves: cut at a character's end, on one line, and
+/// without what can't be seen.
+fn shown_name(name: &str) -> Option<String> {
+    account::display_name(&name[..name.floor_char_boundary(NAME_BYTES_MAX)])
 }

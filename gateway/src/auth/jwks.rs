@@ -201,6 +201,8 @@ fn pick(keys: &[Key], id: Option<&str>, algorithm: Algorithm) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const SET: &str = r#"{"keys":[
@@ -209,6 +211,93 @@ mod tests {
         {"kty":"RSA","kid":"enc","use":"enc","n":"AQAB","e":"AQAB"},
         {"kty":"strange","kid":"new"}
     ]}"#;
+
+    /// A provider that shows what it was given last and counts how often it is asked.
+    #[derive(Clone, Default)]
+    struct Provider {
+        document: Arc<Mutex<Option<String>>>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Provider {
+        async fn start() -> (Self, KeySet) {
+            let provider = Self::default();
+            let answering = provider.clone();
+            let routes = axum::Router::new().fallback(async move || {
+                answering.asked.fetch_add(1, Ordering::Relaxed);
+                let document = answering.document.lock().unwrap().clone();
+                document.ok_or(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+            });
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = format!("http://{}/keys", listener.local_addr().unwrap());
+            tokio::spawn(async move { axum::serve(listener, routes).await });
+            (provider, KeySet::at(&address).unwrap())
+        }
+
+        fn shows(&self, document: Option<String>) {
+            *self.document.lock().unwrap() = document;
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::Relaxed)
+        }
+    }
+
+    fn set_with(id: &str) -> Option<String> {
+        Some(SET.replace("\"one\"", &format!("\"{id}\"")))
+    }
+
+    /// Lets so much time pass for a key set.
+    fn pass(set: &KeySet, time: Duration) {
+        let mut state = set.state.lock().unwrap();
+        let earlier = |at: Instant| at.checked_sub(time).unwrap();
+        state.fetched_at = state.fetched_at.map(earlier);
+        state.attempted_at = state.attempted_at.map(earlier);
+    }
+
+    async fn knows(set: &KeySet, id: &str) -> bool {
+        !set.matching(Some(id), Algorithm::EdDSA).await.is_empty()
+    }
+
+    #[tokio::test]
+    async fn made_up_key_ids_make_us_ask_the_provider_once_in_a_while_only() {
+        let (provider, set) = Provider::start().await;
+        provider.shows(set_with("one"));
+        for number in 0..50 {
+            assert!(!knows(&set, &number.to_string()).await);
+        }
+        assert!(knows(&set, "one").await);
+        assert_eq!(provider.asked(), 1);
+        pass(&set, FETCH_INTERVAL_MIN);
+        assert!(knows(&set, "one").await);
+        assert_eq!(provider.asked(), 1, "a known key asks for nothing");
+        assert!(!knows(&set, "two").await);
+        assert_eq!(provider.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_new_key_is_found_at_once_and_a_withdrawn_one_refused_in_time() {
+        let (provider, set) = Provider::start().await;
+        provider.shows(set_with("old"));
+        assert!(knows(&set, "old").await);
+        provider.shows(set_with("new"));
+        assert!(knows(&set, "old").await, "within the overlap");
+        pass(&set, FETCH_INTERVAL_MIN);
+        assert!(knows(&set, "new").await);
+        assert!(!knows(&set, "old").await);
+    }
+
+    #[tokio::test]
+    async fn an_outage_of_the_provider_is_survived_for_a_day() {
+        let (provider, set) = Provider::start().await;
+        provider.shows(set_with("one"));
+        assert!(knows(&set, "one").await);
+        provider.shows(None);
+        pass(&set, REFRESH_AFTER + Duration::from_secs(1));
+        assert!(knows(&set, "one").await);
+        pass(&set, STALE_MAX);
+        assert!(!knows(&set, "one").await);
+    }
 
     #[test]
     fn a_key_set_gives_its_signing_keys_only() {

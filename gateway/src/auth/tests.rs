@@ -168,6 +168,22 @@ async fn wrong_claims_are_refused() {
 }
 
 #[tokio::test]
+async fn a_tokens_name_is_cleaned_like_any_other() {
+    let header = Header::new(Algorithm::HS256);
+    for (name, shown) in [
+        ("Ada", Some("Ada")),
+        ("Ada\r\nseq:9", Some("Ada  seq:9")),
+        ("\u{202e}adA\u{200b}", Some("adA")),
+        ("\u{1b}[31m", Some("[31m")),
+        ("\u{200b}", None),
+        (&"x".repeat(65), Some(&"x".repeat(64))),
+    ] {
+        let identity = verify(&signed(&header, &with("name", json!(name)))).await;
+        assert_eq!(identity.unwrap().name.as_deref(), shown, "{name:?}");
+    }
+}
+
+#[tokio::test]
 async fn other_types_of_tokens_are_no_access_tokens() {
     for typ in [
         None,

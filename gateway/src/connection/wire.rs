@@ -10,7 +10,7 @@ use std::{
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::{Sink as _, Stream as _};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 /// Bytes that may wait to be written before nothing more is read from the client: it gets answers only as fast as it
 /// takes them.
@@ -41,6 +41,8 @@ pub(super) enum Input {
     Ping,
     /// It sent a message beyond the limit.
     TooLarge,
+    /// It broke WebSocket's own rules; the close code that says so.
+    Broken(u16),
     /// It closed the WebSocket in order, for good.
     Closed,
     /// It is gone.
@@ -147,6 +149,11 @@ fn reading_failed(error: axum::Error) -> Input {
     let error = error.into_inner().downcast::<tungstenite::Error>();
     match error.as_deref() {
         Ok(tungstenite::Error::Capacity(_)) => Input::TooLarge,
+        Ok(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+            Input::Gone
+        }
+        Ok(tungstenite::Error::Protocol(_)) => Input::Broken(close_code::PROTOCOL),
+        Ok(tungstenite::Error::Utf8(_)) => Input::Broken(close_code::INVALID),
         _ => Input::Gone,
     }
 }

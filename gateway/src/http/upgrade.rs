@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Query, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use roomlog_core::{
@@ -68,7 +68,7 @@ pub(super) async fn upgrade(
     };
     let upgrade = match upgrade {
         Ok(upgrade) => configured(upgrade, &gateway),
-        Err(rejection) => return Ok(rejection.into_response()),
+        Err(rejection) => return Ok(no_upgrade(rejection)),
     };
     let upgraded = Upgraded {
         identity,
@@ -76,6 +76,22 @@ pub(super) async fn upgrade(
         version: chosen_version(&upgrade),
     };
     Ok(start(gateway, upgrade, upgraded))
+}
+
+/// What asked is no WebSocket client, or speaks another version; RFC 6455, section 4.4 has the answer to that.
+fn no_upgrade(rejection: WebSocketUpgradeRejection) -> Response {
+    let is_other_version = matches!(
+        rejection,
+        WebSocketUpgradeRejection::InvalidWebSocketVersionHeader(_)
+    );
+    let mut response = rejection.into_response();
+    if is_other_version {
+        *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+        let version = HeaderValue::from_static("13");
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+    }
+    response
 }
 
 fn configured(upgrade: WebSocketUpgrade, gateway: &Gateway) -> WebSocketUpgrade {
