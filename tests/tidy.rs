@@ -218,17 +218,42 @@ fn every_guarantee_names_a_test_that_exists() {
     assert!(rows.len() > 15, "the promises are rows of tables");
     for row in rows {
         let proofs = row.trim_end_matches(" |").rsplit(" | ").next();
-        let named: Vec<&str> = proofs
-            .unwrap_or_default()
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .collect();
+        let named: Vec<&str> = quoted(proofs.unwrap_or_default()).collect();
         assert!(!named.is_empty(), "a promise without a test: {row}");
         for test in named {
             assert!(tests.contains(test), "no test is called {test}: {row}");
         }
     }
+}
+
+#[test]
+fn what_has_to_be_seen_on_the_wire_names_exactly_the_tests_that_show_it() {
+    let page = read(&repository().join("docs/stomp.md"));
+    let mut claimed: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    for row in page.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let (Some(Ok(number)), Some(wire)) = (cells.first().map(|n| n.parse()), cells.last())
+        else {
+            continue;
+        };
+        let names: BTreeSet<String> = quoted(wire).map(str::to_owned).collect();
+        let is_dotted = wire.contains('•');
+        assert_eq!(is_dotted, !names.is_empty(), "a dot without a proof: {row}");
+        if is_dotted {
+            claimed.insert(number, names);
+        }
+    }
+    let mut tagged: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    let suites = sources()
+        .into_iter()
+        .filter(|file| file.starts_with(repository().join("tests/it")));
+    for file in suites {
+        for (number, test) in tests_by_requirement(&read(&file)) {
+            tagged.entry(number).or_default().insert(test);
+        }
+    }
+    assert!(claimed.len() > 48, "the requirements are rows of tables");
+    assert_eq!(claimed, tagged);
 }
 
 #[test]
@@ -324,6 +349,31 @@ fn tests_in(text: &str) -> Vec<String> {
             line.starts_with("#[") && (line.contains("test]") || line.contains("test(") || is_test);
     }
     names
+}
+
+/// The tests of a source by the numbers in the comment right above each, as in `// req: 2, 4`.
+fn tests_by_requirement(text: &str) -> Vec<(usize, String)> {
+    let (tests, mut numbers, mut named) = (tests_in(text), Vec::new(), Vec::new());
+    for line in text.lines().map(str::trim) {
+        let after = line.strip_prefix("async ").unwrap_or(line);
+        if let Some(tag) = line.strip_prefix("// req: ") {
+            let parsed = tag.split(", ").map(|number| number.parse::<usize>());
+            numbers.extend(parsed.map(|number| number.expect("a number")));
+        } else if let Some(rest) = after.strip_prefix("fn ") {
+            let name = rest.split('(').next().expect("a name").to_owned();
+            assert!(
+                numbers.is_empty() || tests.contains(&name),
+                "{name} is no test"
+            );
+            named.extend(numbers.drain(..).map(|number| (number, name.clone())));
+        }
+    }
+    named
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
 }
 
 /// The lines of one section of a manifest.

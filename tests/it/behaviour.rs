@@ -1,7 +1,12 @@
 //! What a client can rely on, the same on every stack.
 
 mod accounts;
+mod acknowledging;
 mod connect;
+mod doors;
+mod framing;
+mod heart_beat;
+mod leaving;
 mod limits;
 mod members;
 mod messages;
@@ -10,9 +15,11 @@ mod rates;
 mod refusal;
 mod rest;
 mod rooms;
+mod secrets;
 mod send;
 mod signals;
 mod subscribe;
 pub(crate) mod tools;
 mod transaction;
 mod unread;
+mod websocket;

@@ -5,6 +5,7 @@ mod dead_letter;
 mod drain;
 mod last_source;
 mod membership;
+mod open_send;
 mod presence;
 mod probes;
 mod registry;

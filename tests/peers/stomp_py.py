@@ -1,4 +1,5 @@
-"""stomp.py, unchanged, against a running gateway: signs in, is receipted, chats in order, replays, beats, is refused.
+"""stomp.py, unchanged, against a running gateway: signs in, is receipted, chats in order, replays, acknowledges,
+changes messages, shows who types and looks, lists rooms, beats, is refused.
 
     stomp_py.py HTTP ALICE_TOKEN BOB_TOKEN EXPIRED_TOKEN ROOM
 
@@ -44,6 +45,15 @@ class Inbox(stomp.ConnectionListener):
         got, frame = self.frames.get(timeout=DEADLINE_S)
         assert got == command, f"expected {command}, got {got}: {frame.headers} {frame.body}"
         return frame
+
+
+    def until(self, subscription, fits):
+        """The body of the next MESSAGE of a subscription that fits; others may come before it."""
+        while True:
+            frame = self.next("MESSAGE")
+            body = json.loads(frame.body)
+            if frame.headers["subscription"] == subscription and fits(body):
+                return body
 
 
 def connect(http, token, heartbeats=(0, 0)):
@@ -94,6 +104,70 @@ def history_is_replayed(http, bob, room, head):
     reader.disconnect()
 
 
+def history_and_every_ack_mode(http, bob, room):
+    reader, seen = connect(http, bob)
+    seen.next("CONNECTED")
+    for mode in ("auto", "client", "client-individual"):
+        reader.subscribe(f"/topic/rooms/{room}", id=mode, ack=mode, headers={"history": "3"})
+        last = [seen.next("MESSAGE") for _ in range(3)]
+        assert [json.loads(message.body)["text"] for message in last] == [f"post {POSTS - 3 + n}" for n in range(3)]
+        assert all(("ack" in message.headers) == (mode != "auto") for message in last), last[0].headers
+        for message in last if mode != "auto" else []:
+            for answer in (reader.nack, reader.ack):
+                answer(message.headers["ack"], receipt="answered")
+                assert seen.next("RECEIPT").headers["receipt-id"] == "answered"
+        reader.unsubscribe(mode)
+    reader.disconnect()
+
+
+def messages_are_changed(http, alice, bob, room):
+    reader, seen = connect(http, bob)
+    seen.next("CONNECTED")
+    reader.subscribe(f"/topic/rooms/{room}", id="live", headers={"receipt": "subscribed"})
+    seen.next("RECEIPT")
+    writer, answers = connect(http, alice)
+    answers.next("CONNECTED")
+    writer.send(f"/app/rooms/{room}", "frist")
+    target = int(seen.next("MESSAGE").headers["seq"])
+    for verb, change, shown in (
+        ("edit", {"text": "first"}, "edit"),
+        ("react", {"emoji": "\N{THUMBS UP SIGN}", "on": True}, "reaction"),
+        ("delete", {}, "delete"),
+    ):
+        change = {"target": target, **change}
+        headers = {"receipt": verb}
+        writer.send(f"/app/rooms/{room}/{verb}", json.dumps(change), content_type="application/json", headers=headers)
+        assert answers.next("RECEIPT").headers["receipt-id"] == verb
+        message = seen.next("MESSAGE")
+        body = json.loads(message.body)
+        assert message.headers["type"] == shown and change.items() <= body.items(), body
+    writer.disconnect()
+    reader.disconnect()
+
+
+def signals_and_rooms_are_live(http, alice, bob, room):
+    listener, seen = connect(http, alice)
+    seen.next("CONNECTED")
+    other, signs = connect(http, bob)
+    name = signs.next("CONNECTED").headers["user-name"]
+    listener.subscribe(f"/topic/rooms/{room}/signals", id="signals")
+    seen.until("signals", lambda body: body["type"] == "snapshot")
+    for verb, fits in (
+        ("typing", lambda body: body == {"type": "typing", "user": name, "on": True}),
+        ("focus", lambda body: body["type"] == "viewers" and name in body["users"]),
+        ("unfocus", lambda body: body["type"] == "viewers" and name not in body["users"]),
+    ):
+        other.send(f"/app/rooms/{room}/{verb}", "")
+        seen.until("signals", fits)
+    other.subscribe("/user/queue/rooms", id="rooms")
+    rooms = signs.until("rooms", lambda body: body["type"] == "snapshot")["rooms"]
+    assert any(shown["room"] == room for shown in rooms), rooms
+    listener.send(f"/app/rooms/{room}", "news")
+    signs.until("rooms", lambda body: body.get("room") == room and (body.get("last") or {}).get("text") == "news")
+    listener.disconnect()
+    other.disconnect()
+
+
 def both_sides_beat(http, alice):
     connection, inbox = connect(http, alice, heartbeats=(1000, 1000))
     assert inbox.next("CONNECTED").headers["heart-beat"] == "1000,1000"
@@ -120,6 +194,12 @@ def main():
     print("ok: posts arrive in order, each with its receipt")
     history_is_replayed(http, bob, room, head)
     print("ok: since replays what was missed")
+    history_and_every_ack_mode(http, bob, room)
+    print("ok: history, and every way to acknowledge")
+    messages_are_changed(http, alice, bob, room)
+    print("ok: messages are edited, reacted to and deleted")
+    signals_and_rooms_are_live(http, alice, bob, room)
+    print("ok: typing, looking and the list of rooms are live")
     both_sides_beat(http, alice)
     print("ok: heart-beats both ways")
     refusals_are_errors(http, alice, expired, room)

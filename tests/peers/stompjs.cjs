@@ -1,5 +1,5 @@
-// @stomp/stompjs, unchanged, against a running gateway: signs in, is receipted, chats in order, replays, beats,
-// reconnects, is refused, and sends long frames in pieces.
+// @stomp/stompjs, unchanged, against a running gateway: signs in, is receipted, chats in order, replays, acknowledges,
+// changes messages, shows who types and looks, lists rooms, beats, is refused, and sends long frames in pieces.
 //
 //   stompjs.cjs HTTP ALICE_TOKEN BOB_TOKEN EXPIRED_TOKEN ROOM
 //
@@ -104,6 +104,88 @@ async function transactionsCommit(head) {
   await client.deactivate()
 }
 
+async function historyAndEveryAckMode() {
+  const client = await connect(bob)
+  for (const ack of ['auto', 'client', 'client-individual']) {
+    const { messages } = await subscribe(client, { id: ack, history: '3', ack })
+    const seen = await messages(3)
+    const texts = seen.map((message) => JSON.parse(message.body).text)
+    assert.deepEqual(texts, [`post ${POSTS - 2}`, `post ${POSTS - 1}`, 'committed'])
+    for (const message of seen) {
+      assert.equal('ack' in message.headers, ack !== 'auto')
+      if (ack === 'auto') continue
+      for (const answer of ['nack', 'ack']) {
+        const answered = receipt(client, answer)
+        message[answer]({ receipt: answer })
+        await answered
+      }
+    }
+    client.unsubscribe(ack)
+  }
+  await client.deactivate()
+}
+
+async function messagesAreChanged() {
+  const [reader, writer] = [await connect(bob), await connect(alice)]
+  const { messages } = await subscribe(reader, { id: 'changed' })
+  writer.publish({ destination: `/app/rooms/${room}`, body: 'frist' })
+  const target = Number((await messages(1))[0].headers.seq)
+  const changes = [
+    ['edit', { target, text: 'first' }, 'edit'],
+    ['react', { target, emoji: '👍', on: true }, 'reaction'],
+    ['delete', { target }, 'delete'],
+  ]
+  for (const [index, [verb, change, shown]] of changes.entries()) {
+    const done = receipt(writer, verb)
+    const headers = { receipt: verb, 'content-type': 'application/json' }
+    writer.publish({ destination: `/app/rooms/${room}/${verb}`, body: JSON.stringify(change), headers })
+    await done
+    const message = (await messages(index + 2))[index + 1]
+    assert.equal(message.headers.type, shown)
+    const body = JSON.parse(message.body)
+    Object.entries(change).forEach(([field, value]) => assert.deepEqual(body[field], value))
+  }
+  await Promise.all([reader.deactivate(), writer.deactivate()])
+}
+
+// Subscribes, and answers with a function that waits for the next body that fits.
+function follow(client, destination) {
+  const seen = []
+  let arrived = () => {}
+  client.subscribe(destination, (message) => { seen.push(JSON.parse(message.body)); arrived() })
+  return (what, fits) => within(what, new Promise((resolve) => {
+    arrived = () => {
+      while (seen.length) {
+        const body = seen.shift()
+        if (fits(body)) return resolve(body)
+      }
+    }
+    arrived()
+  }))
+}
+
+async function signalsAndRoomsAreLive() {
+  const [listener, other] = [await connect(alice), await connect(bob)]
+  const name = JSON.parse(Buffer.from(bob.split('.')[1], 'base64url')).sub
+  const signal = follow(listener, `${topic}/signals`)
+  await signal('a snapshot', (body) => body.type === 'snapshot')
+  const verbs = [
+    ['typing', (body) => body.type === 'typing' && body.user === name && body.on],
+    ['focus', (body) => body.type === 'viewers' && body.users.includes(name)],
+    ['unfocus', (body) => body.type === 'viewers' && !body.users.includes(name)],
+  ]
+  for (const [verb, fits] of verbs) {
+    other.publish({ destination: `/app/rooms/${room}/${verb}` })
+    await signal(verb, fits)
+  }
+  const change = follow(other, '/user/queue/rooms')
+  const { rooms } = await change('the list of rooms', (body) => body.type === 'snapshot')
+  assert.ok(rooms.some((shown) => shown.room === room))
+  listener.publish({ destination: `/app/rooms/${room}`, body: 'news' })
+  await change('news', (body) => body.room === room && body.last?.text === 'news')
+  await Promise.all([listener.deactivate(), other.deactivate()])
+}
+
 async function longFramesInPieces() {
   const client = await connect(alice, { splitLargeFrames: true, maxWebSocketChunkSize: 1000 })
   const sent = receipt(client, 'long')
@@ -138,6 +220,12 @@ async function main() {
   console.log('ok: since replays what was missed')
   await transactionsCommit(head)
   console.log('ok: transactions commit and abort')
+  await historyAndEveryAckMode()
+  console.log('ok: history, and every way to acknowledge')
+  await messagesAreChanged()
+  console.log('ok: messages are edited, reacted to and deleted')
+  await signalsAndRoomsAreLive()
+  console.log('ok: typing, looking and the list of rooms are live')
   await longFramesInPieces()
   console.log('ok: long frames arrive in pieces')
   await bothSidesBeat()

@@ -1,4 +1,4 @@
-//! Coming and going: versions, sign-in, heart-beats, DISCONNECT.
+//! Coming in: versions, sign-in, and how long it may take.
 
 use std::time::Duration;
 
@@ -7,15 +7,11 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{
     Frame, StompClient, System,
-    stomp::{Arrival, Door},
+    stomp::Door,
     user::{self, now_s, signed, token},
     wait::within,
 };
 
-/// A heart-beat of 1 s, a margin of as much again, and two busy cores.
-const BEAT_LIMIT: Duration = Duration::from_secs(5);
-/// Well within the agreed second.
-const BEAT_EVERY: Duration = Duration::from_millis(400);
 /// The contract's 5 s after the expiry, and the token's own 2 s.
 const EXPIRY_LIMIT: Duration = Duration::from_secs(9);
 
@@ -57,6 +53,7 @@ async fn each_version_is_spoken_and_the_highest_common_one_is_taken() {
     }
 }
 
+// req: 47
 #[tokio::test]
 async fn an_unknown_version_is_refused_with_those_that_are_known() {
     let system = System::shared().await;
@@ -64,37 +61,14 @@ async fn an_unknown_version_is_refused_with_those_that_are_known() {
     client
         .send(&connect(&system.user("alice").token).with("accept-version", "3.0"))
         .await;
-    let (error, _) = client.error().await;
+    let (error, close) = client.error().await;
+    assert_eq!((error.header("code"), close), ("bad-request", Some(1002)));
+    let supported: Vec<&str> = error.header("version").split(',').collect();
+    assert_eq!(supported.len(), 3, "{error:?}");
     for version in ["1.0", "1.1", "1.2"] {
-        assert!(error.header("version").contains(version), "{error:?}");
+        assert!(supported.contains(&version), "{error:?}");
+        assert!(error.text().contains(version), "{error:?}");
     }
-}
-
-#[tokio::test]
-async fn the_highest_offered_subprotocol_is_echoed_and_binds_the_version() {
-    let system = System::shared().await;
-    let alice = system.user("alice");
-    let offering = |names| Door {
-        subprotocols: Some(names),
-        ..Door::default()
-    };
-    let mut client =
-        StompClient::knock(&system.http(0), offering("v10.stomp, v12.stomp, v11.stomp"))
-            .await
-            .expect("an upgrade");
-    assert_eq!(client.subprotocol.as_deref(), Some("v12.stomp"));
-    client.sign_in(&alice.token).await.expect("CONNECTED");
-
-    let mut client = StompClient::knock(&system.http(0), offering("v11.stomp"))
-        .await
-        .expect("an upgrade");
-    assert_eq!(client.subprotocol.as_deref(), Some("v11.stomp"));
-    client
-        .send(&connect(&alice.token).with("accept-version", "1.2"))
-        .await;
-    client.error().await;
-
-    assert_eq!(knock(system).await.subprotocol, None);
 }
 
 #[tokio::test]
@@ -214,6 +188,7 @@ async fn an_expired_token_ends_the_session_unless_it_was_renewed() {
         .await;
 }
 
+// req: 41
 #[tokio::test]
 async fn nothing_has_an_effect_before_connect() {
     let system = System::shared().await;
@@ -221,10 +196,12 @@ async fn nothing_has_an_effect_before_connect() {
     let room = alice.opens_room().await;
     let mut client = knock(system).await;
     client.send(&Frame::send(&room, "too early")).await;
-    client.error().await;
+    let (error, close) = client.error().await;
+    assert_eq!((error.header("code"), close), ("bad-frame", Some(1002)));
     assert_eq!(alice.reads(&room, "limit=10").await["items"], json!([]));
 }
 
+// req: 42
 #[tokio::test]
 async fn a_second_connect_is_an_error() {
     let system = System::shared().await;
@@ -236,110 +213,16 @@ async fn a_second_connect_is_an_error() {
     client.error().await;
 }
 
+// req: 53
 #[tokio::test]
-async fn disconnect_is_receipted_before_the_connection_closes() {
+async fn who_does_not_sign_in_in_time_is_closed() {
     let system = System::shared().await;
-    let mut client = system.user("alice").connects().await;
-    client.request(Frame::new("DISCONNECT")).await;
-    assert_eq!(client.closed().await, Some(1000));
-}
-
-#[tokio::test]
-async fn the_server_beats_when_it_has_nothing_to_say() {
-    let system = System::shared().await;
-    let mut client = knock(system).await;
-    let frame = connect(&system.user("alice").token)
-        .with("accept-version", "1.2")
-        .with("heart-beat", "0,1000");
-    client.send(&frame).await;
-    let connected = client
-        .frame("CONNECTED", |frame| frame.command == "CONNECTED")
-        .await;
-    assert_eq!(connected.header("heart-beat"), "1000,1000");
-    client.beat(BEAT_LIMIT).await;
-    client.beat(BEAT_LIMIT).await;
-}
-
-#[tokio::test]
-async fn a_silent_client_is_closed_and_a_beating_one_is_not() {
-    let system = System::shared().await;
-    let beating = connect(&system.user("alice").token)
-        .with("accept-version", "1.2")
-        .with("heart-beat", "1000,0");
-    let (mut silent, mut alive) = (knock(system).await, knock(system).await);
-    silent.send(&beating).await;
-    alive.send(&beating).await;
-    alive
-        .frame("CONNECTED", |frame| frame.command == "CONNECTED")
-        .await;
-    let mut rhythm = tokio::time::interval(BEAT_EVERY);
-    let beats = async {
-        loop {
-            rhythm.tick().await;
-            alive.send_message(Message::text("\n")).await;
-        }
-    };
-    tokio::select! {
-        _ = within("the silent client to be closed", BEAT_LIMIT, silent.closed()) => {}
-        () = beats => {}
+    let (mut silent, mut slow) = (knock(system).await, knock(system).await);
+    let half = "CONNECT\naccept-version:1.2\n";
+    slow.send_message(Message::text(half)).await;
+    let ((one, first), (other, second)) = tokio::join!(silent.error(), slow.error());
+    assert_eq!((first, second), (Some(1008), Some(1008)));
+    for error in [one, other] {
+        assert_eq!(error.header("code"), "unauthenticated");
     }
-    alive
-        .request(Frame::subscribe("errors", "/user/queue/errors"))
-        .await;
-}
-
-#[tokio::test]
-async fn frames_arrive_whole_however_the_client_cuts_them() {
-    let system = System::shared().await;
-    let alice = system.user("alice");
-    let room = alice.opens_room().await;
-    let (mut client, _) = alice.watches(&room).await;
-    let bytes = Frame::send(&room, "zwei Hälften\u{1f600}")
-        .with("receipt", "whole")
-        .encode();
-    for byte in &bytes {
-        client.send_message(Message::binary(vec![*byte])).await;
-    }
-    client.receipt("whole").await;
-    let several = [
-        b"\n\r\n".to_vec(),
-        Frame::send(&room, "two").encode(),
-        String::from_utf8(Frame::send(&room, "three").encode())
-            .expect("text")
-            .replacen('\n', "\r\n", 3)
-            .into_bytes(),
-    ];
-    client
-        .send_message(Message::text(
-            String::from_utf8(several.concat()).expect("text"),
-        ))
-        .await;
-    let texts: Vec<String> = client
-        .messages(&room, 3)
-        .await
-        .iter()
-        .map(|frame| frame.json()["text"].to_string())
-        .collect();
-    assert_eq!(texts, ["\"zwei Hälften\u{1f600}\"", "\"two\"", "\"three\""]);
-}
-
-#[tokio::test]
-async fn connect_subscribe_and_send_in_one_message_work_in_order() {
-    let system = System::shared().await;
-    let alice = system.user("alice");
-    let room = alice.opens_room().await;
-    let mut client = knock(system).await;
-    let frames = [
-        connect(&alice.token).with("accept-version", "1.2"),
-        Frame::subscribe("s", &format!("/topic/rooms/{room}")),
-        Frame::send(&room, "at once"),
-    ];
-    let bytes = frames.iter().flat_map(Frame::encode).collect();
-    client
-        .send_message(Message::text(String::from_utf8(bytes).expect("text")))
-        .await;
-    assert!(
-        matches!(client.arrival().await, Arrival::Frame(frame) if frame.command == "CONNECTED")
-    );
-    assert_eq!(client.message("s").await.json()["text"], "at once");
 }

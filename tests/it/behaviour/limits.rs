@@ -37,6 +37,7 @@ async fn a_text_may_be_as_long_as_the_limit_says() {
     assert_eq!(client.message(&room).await.json()["text"], text);
 }
 
+// req: 37
 #[tokio::test]
 async fn a_frame_beyond_a_limit_ends_the_connection() {
     let system = System::shared().await;
@@ -63,6 +64,7 @@ async fn a_frame_beyond_a_limit_ends_the_connection() {
     }
 }
 
+// req: 39
 #[tokio::test]
 async fn an_endless_frame_ends_the_connection_before_it_ends() {
     let system = System::shared().await;
@@ -76,6 +78,7 @@ async fn an_endless_frame_ends_the_connection_before_it_ends() {
     assert_eq!(client.error().await.0.header("code"), "frame-too-large");
 }
 
+// req: 39
 #[tokio::test]
 async fn a_stranger_may_send_less_than_a_signed_in_user() {
     let system = System::shared().await;
@@ -103,6 +106,7 @@ async fn a_websocket_message_beyond_its_limit_ends_the_connection() {
     assert_eq!(client.closed().await, Some(1009));
 }
 
+// req: 82
 #[tokio::test]
 async fn a_connection_holds_so_many_subscriptions_and_no_more() {
     let system = System::shared().await;

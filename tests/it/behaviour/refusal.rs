@@ -68,6 +68,7 @@ async fn refusals(system: &System, user: &User) -> Vec<(&'static str, Frame)> {
     ]
 }
 
+// req: 68, 69
 #[tokio::test]
 async fn with_an_errors_queue_the_session_lives() {
     let system = System::shared().await;
@@ -96,6 +97,7 @@ async fn with_an_errors_queue_the_session_lives() {
     client.request(Frame::send(&room, "alive")).await;
 }
 
+// req: 68, 69, 99
 #[tokio::test]
 async fn without_one_a_refusal_is_an_error_and_the_end() {
     let system = System::shared().await;
@@ -151,6 +153,7 @@ async fn a_malformed_frame_is_an_error_and_nobody_else_notices() {
     assert_eq!(bystander.message(&room).await.number("seq"), head + 1);
 }
 
+// req: 72
 #[tokio::test]
 async fn a_subscription_id_in_use_is_an_error() {
     let system = System::shared().await;
@@ -159,6 +162,115 @@ async fn a_subscription_id_in_use_is_an_error() {
     let (mut client, _) = alice.watches(&room).await;
     client.send(&Frame::subscribe(&room, &topic(&room))).await;
     client.error().await;
+}
+
+// req: 65
+#[tokio::test]
+async fn an_unknown_destination_is_refused_in_the_same_words_always() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let mut client = alice.connects().await;
+    client
+        .request(Frame::subscribe("errors", "/user/queue/errors"))
+        .await;
+    let nowhere = [
+        String::new(),
+        "/".into(),
+        "/topic/**".into(),
+        "/topic/rooms/*".into(),
+        "/topic/rooms/".into(),
+        format!("/topic/rooms/{room}/"),
+        format!("/topic/rooms/{room}/../{room}"),
+        format!("/topic/rooms/%2e%2e/{room}"),
+        format!("/topic/rooms/{room}%00"),
+        format!(" /topic/rooms/{room}"),
+        format!("/Topic/rooms/{room}"),
+        format!("/topic//rooms/{room}"),
+        // Cyrillic, and as wide as a Han character.
+        "/topic/rooms/r\u{43e}om".into(),
+        "/topic/rooms/\u{ff52}oom".into(),
+        format!("/topic/rooms/{room}\r\nseq:1"),
+        format!("/topic/rooms/{}", "x".repeat(65)),
+        format!("/app/rooms/{room}/fly"),
+        format!("/app/rooms/{room}/edit/more"),
+        "/user/queue/nothing".into(),
+        "/user/alice/queue/errors".into(),
+        "@alice".into(),
+    ];
+    for destination in &nowhere {
+        let send = Frame::new("SEND").with("destination", destination);
+        for frame in [send, Frame::subscribe("s", destination)] {
+            client.send(&frame).await;
+            let refusal = client.message("errors").await;
+            assert_eq!(refusal.header("code"), "bad-destination", "{frame:?}");
+            assert_eq!(
+                refusal.header("message"),
+                "there is no such destination",
+                "{frame:?}"
+            );
+        }
+    }
+    let page = alice.reads(&room, "limit=10").await;
+    assert_eq!(page["items"], json!([]));
+}
+
+// req: 67
+#[tokio::test]
+async fn nobody_sets_what_only_the_server_says() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let (mut client, head) = alice.watches(&room).await;
+    client
+        .request(Frame::subscribe("errors", "/user/queue/errors"))
+        .await;
+    let reserved = [
+        "ack",
+        "count",
+        "epoch",
+        "message-id",
+        "receipt-id",
+        "replay",
+        "sender",
+        "seq",
+        "session",
+        "subscription",
+        "timestamp",
+        "type",
+        "user-name",
+    ];
+    for name in reserved {
+        client.send(&Frame::send(&room, "x").with(name, "1")).await;
+        let refusal = client.message("errors").await;
+        assert_eq!(refusal.header("code"), "bad-request", "{name}");
+    }
+    // What the body says of its own sender and place counts as little.
+    let body =
+        json!({"text": "x", "seq": 99, "sender": {"id": "bob"}, "type": "notice", "room": "x"});
+    let post = Frame::new("SEND")
+        .with("destination", format!("/app/rooms/{room}"))
+        .with("content-type", "application/json");
+    client
+        .send(&post.body(body.to_string()).with("receipt", "r"))
+        .await;
+    let told = client
+        .frame("an answer", |frame| {
+            frame.command == "RECEIPT" || frame.find("code").is_some()
+        })
+        .await;
+    if told.command == "RECEIPT" {
+        let message = client.message(&room).await;
+        let seen = message.json();
+        assert_eq!(
+            (message.number("seq"), &seen["seq"]),
+            (head + 1, &json!(head + 1))
+        );
+        assert_eq!(
+            (&seen["sender"]["id"], &seen["type"]),
+            (&json!(alice.id), &json!("message"))
+        );
+    }
 }
 
 #[tokio::test]

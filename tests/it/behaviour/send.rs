@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::tools::lines;
 use crate::harness::{Frame, System, User};
 
+// req: 101, 103
 #[tokio::test]
 async fn a_message_carries_what_the_contract_names() {
     let system = System::shared().await;
@@ -48,6 +50,7 @@ async fn a_message_carries_what_the_contract_names() {
     assert!(!message.text().contains('\n'), "one line");
 }
 
+// req: 102
 #[tokio::test]
 async fn aliases_reach_the_same_room_and_answer_with_its_one_name() {
     let system = System::shared().await;
@@ -195,6 +198,7 @@ async fn two_different_ids_for_one_message_are_refused() {
     assert_eq!(client.error().await.0.header("code"), "id-mismatch");
 }
 
+// req: 23, 26, 104
 #[tokio::test]
 async fn a_body_keeps_its_octets() {
     let system = System::shared().await;
@@ -206,4 +210,23 @@ async fn a_body_keeps_its_octets() {
         .request(Frame::send(&room, text).with("content-length", text.len()))
         .await;
     assert_eq!(client.message(&room).await.json()["text"], text);
+}
+
+// req: 70
+#[tokio::test]
+async fn what_is_receipted_is_in_the_log() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let mut client = alice.connects().await;
+    client
+        .request(Frame::send(&room, "kept").with("id", "receipted"))
+        .await;
+    // Whoever reads the log itself from now on finds it there, and nobody waits for that.
+    let replayed = lines(system.at_its_log(&["replay", "--room", &room])).await;
+    let last = replayed.last().expect("the room's events");
+    assert_eq!(
+        (&last["id"], &last["text"]),
+        (&json!("receipted"), &json!("kept"))
+    );
 }

@@ -176,6 +176,7 @@ async fn replay_and_live_join_without_a_seam_while_messages_pour_in() {
     }
 }
 
+// req: 73, 77, 80
 #[tokio::test]
 async fn two_subscriptions_to_one_room_both_receive_until_each_is_left() {
     let system = System::shared().await;
@@ -230,4 +231,54 @@ async fn an_ack_marks_read_and_an_unknown_one_is_an_error() {
     nack.send(&Frame::new("ACK").with("id", "no-such-ack"))
         .await;
     nack.error().await;
+}
+
+// req: 74
+#[tokio::test]
+async fn the_same_id_on_two_connections_is_two_subscriptions() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let (one, other) = (alice.opens_room().await, alice.opens_room().await);
+    let (mut first, mut second) = (alice.connects().await, alice.connects().await);
+    for (client, room) in [(&mut first, &one), (&mut second, &other)] {
+        client
+            .request(Frame::subscribe("s", &format!("/topic/rooms/{room}")))
+            .await;
+    }
+    first
+        .request(Frame::new("UNSUBSCRIBE").with("id", "s"))
+        .await;
+    for room in [&one, &other] {
+        second.request(Frame::send(room, room)).await;
+    }
+    assert_eq!(second.message("s").await.json()["text"], other.as_str());
+    first
+        .request(Frame::new("BEGIN").with("transaction", "t"))
+        .await;
+    assert_eq!(first.kept("s"), 0);
+}
+
+// req: 77
+#[tokio::test]
+async fn nothing_comes_after_unsubscribe_is_receipted_while_messages_pour_in() {
+    const POSTS: usize = 60;
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let (mut client, _) = alice.watches(&room).await;
+    client
+        .request(Frame::subscribe("left", &format!("/topic/rooms/{room}")))
+        .await;
+    let posts = (0..POSTS).map(|number| Frame::send(&room, &number.to_string()));
+    let mut frames: Vec<Frame> = posts.collect();
+    let leave = Frame::new("UNSUBSCRIBE").with("id", "left");
+    frames.insert(POSTS / 2, leave.with("receipt", "gone"));
+    client
+        .try_send_all(frames)
+        .await
+        .expect("an open connection");
+    client.receipt("gone").await;
+    let before = client.kept("left");
+    client.messages(&room, POSTS).await;
+    assert_eq!(client.kept("left"), before);
 }

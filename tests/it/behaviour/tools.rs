@@ -76,15 +76,7 @@ async fn what_send_sends_is_seen_by_tail_history_trace_and_replay() {
     assert!(at("fanned_out_ms") <= at("delivered_ms"), "{trace}");
     assert!(at("accepted_ms") <= at("persisted_ms"), "{trace}");
 
-    let kafka = system.kafka.clone();
-    let mut replay = system.tool(&["replay", "--room", &room]);
-    replay
-        .variables
-        .retain(|(name, _)| name != "ROOMLOG_KAFKA_BROKERS");
-    replay
-        .variables
-        .push(("ROOMLOG_KAFKA_BROKERS".into(), kafka));
-    let replayed = lines(replay).await;
+    let replayed = lines(system.at_its_log(&["replay", "--room", &room])).await;
     let last = replayed.last().expect("the room's events");
     assert_eq!((&last["seq"], &last["text"]), (seq, &"hello".into()));
     let dense: Vec<u64> = replayed

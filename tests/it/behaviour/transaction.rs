@@ -10,6 +10,7 @@ fn ends(command: &str, transaction: &str) -> Frame {
     Frame::new(command).with("transaction", transaction)
 }
 
+// req: 90
 #[tokio::test]
 async fn a_commit_sends_everything_in_order_and_is_receipted_last() {
     let system = System::shared().await;
@@ -58,6 +59,7 @@ async fn a_commit_sends_everything_in_order_and_is_receipted_last() {
     );
 }
 
+// req: 91
 #[tokio::test]
 async fn an_abort_and_a_lost_connection_send_nothing() {
     let system = System::shared().await;
@@ -81,6 +83,7 @@ async fn an_abort_and_a_lost_connection_send_nothing() {
     );
 }
 
+// req: 90
 #[tokio::test]
 async fn one_refused_frame_refuses_the_whole_transaction() {
     let system = System::shared().await;
@@ -111,6 +114,7 @@ async fn one_refused_frame_refuses_the_whole_transaction() {
     );
 }
 
+// req: 89
 #[tokio::test]
 async fn unknown_and_doubled_transactions_are_errors() {
     let system = System::shared().await;

@@ -12,6 +12,7 @@ pub(crate) mod rest;
 mod scratch;
 #[cfg(feature = "kafka-tls")]
 pub(crate) mod secure;
+pub(crate) mod socket;
 pub(crate) mod stomp;
 pub(crate) mod system;
 pub(crate) mod tools;

@@ -112,10 +112,14 @@ impl Answer {
         self.body
     }
 
+    pub(crate) fn find(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// A header's value; a missing header is a failure.
     pub(crate) fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
-        value.unwrap_or_else(|| panic!("no header {name} in {self:?}"))
+        self.find(name)
+            .unwrap_or_else(|| panic!("no header {name} in {self:?}"))
     }
 
     /// The status and code of a refusal, which must be a problem document.

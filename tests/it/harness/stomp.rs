@@ -43,8 +43,6 @@ pub(crate) struct Door {
 /// One connection.
 pub(crate) struct StompClient {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The subprotocol the server chose.
-    pub(crate) subprotocol: Option<String>,
     /// The server's CONNECTED, once there was one.
     pub(crate) connected: Option<Frame>,
     /// Frames that came while another was waited for.
@@ -247,12 +245,8 @@ impl StompClient {
         )
         .await
         {
-            Ok((socket, answer)) => Ok(Self {
+            Ok((socket, _)) => Ok(Self {
                 socket,
-                subprotocol: answer
-                    .headers()
-                    .get("sec-websocket-protocol")
-                    .map(|value| value.to_str().expect("text").to_owned()),
                 connected: None,
                 waiting: VecDeque::new(),
                 receipts: 0,
@@ -435,6 +429,12 @@ impl StompClient {
             frame.command == "MESSAGE" && frame.find("subscription") == Some(subscription)
         };
         self.waiting.iter().filter(fits).count()
+    }
+
+    /// Everything with this command that has come and was not asked for yet.
+    pub(crate) fn all_kept(&self, command: &str) -> Vec<Frame> {
+        let fits = |frame: &&Frame| frame.command == command;
+        self.waiting.iter().filter(fits).cloned().collect()
     }
 
     /// What comes next, whatever it is.

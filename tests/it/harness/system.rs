@@ -375,6 +375,15 @@ impl System {
         )
     }
 
+    /// The same for a tool that reads the log, which an embedded system's settings don't name.
+    pub(crate) fn at_its_log(&self, arguments: &[&str]) -> Program {
+        let mut tool = self.tool(arguments);
+        let brokers = "ROOMLOG_KAFKA_BROKERS";
+        tool.variables.retain(|(name, _)| name != brokers);
+        tool.variables.push((brokers.into(), self.kafka.clone()));
+        tool
+    }
+
     /// A gateway's address, from 0.
     pub(crate) fn http(&self, gateway: usize) -> String {
         with_scheme("http", self.address(Role::Gateway, gateway, "http"))

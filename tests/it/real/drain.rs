@@ -17,6 +17,7 @@ const CLIENTS: usize = 20;
 const DRAIN_MS: u64 = 10_000;
 const MESSAGES: usize = 2_000;
 
+// req: 112
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_gateway_receipts_what_it_took_and_sends_its_clients_on() {
     let shape = Shape {
