@@ -48,8 +48,8 @@ pub(crate) enum Command {
     Tables(tools::tables::Options),
     /// Ask this machine's service whether it is well, for health checks; exit code 0 or 1.
     Health(tools::health::Options),
-    /// Print the schemas of the topics' values.
-    Schema,
+    /// Print the schemas of the topics' values, or the document of the REST interface.
+    Schema(tools::schema::Options),
     /// Print, check or show the configuration.
     Config(tools::config::Options),
 }
@@ -112,7 +112,7 @@ pub(crate) async fn dispatch(command: Command, settings: &Settings) -> anyhow::R
         Command::Topics(options) => tools::topics::run(options, &settings.load()?).await,
         Command::Tables(options) => tools::tables::run(options, &settings.load()?).await,
         Command::Health(options) => tools::health::run(&options, &settings.load()?).await,
-        Command::Schema => tools::schema::run(),
+        Command::Schema(options) => tools::schema::run(&options),
         Command::Config(options) => tools::config::run(&options, settings),
     }
 }

@@ -29,6 +29,11 @@ macro_rules! codes {
                 match self { $(Self::$variant => $text),* }
             }
 
+            /// What it means, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $doc),* }
+            }
+
             /// The HTTP status that goes with it.
             pub fn http_status(self) -> u16 {
                 match self { $(Self::$variant => $status),* }

@@ -210,6 +210,9 @@ pub enum Kind {
 macro_rules! spelled {
     ($name:ident { $($variant:ident = $text:literal),* $(,)? }) => {
         impl $name {
+            /// Every variant, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
             /// The spelling used in records, JSON and headers.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
@@ -250,6 +253,20 @@ spelled!(RoomKind {
 // === impl MemberChange ===
 
 impl MemberChange {
+    /// One of each kind, in the order of the documentation.
+    pub const ALL: &'static [Self] = &[
+        Self::Joined,
+        Self::Left,
+        Self::Invited,
+        Self::Removed,
+        Self::Banned,
+        Self::Unbanned,
+        Self::Muted,
+        Self::Unmuted,
+        Self::Role(Role::Member),
+        Self::Profile,
+    ];
+
     /// The spelling used in records and JSON; a role change spells the role in a field of its own.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 mod accounts;
 mod amendments;
 mod direct;
+mod documents;
 mod entity_tag;
 mod history;
 mod listener;
@@ -10,11 +11,13 @@ mod members;
 mod messages;
 mod meter;
 mod notices;
+mod openapi;
 mod page;
 mod presence;
 mod problem;
 mod request;
 mod rooms;
+mod shape;
 mod upgrade;
 
 use std::{sync::Arc, time::Duration};
@@ -25,15 +28,19 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{any, get, patch, post, put},
+    routing::any,
 };
 use roomlog_core::{code::Code, limits::Limits};
 use roomlog_platform::shutdown::Shutdown;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::problem::{Answer, Problem};
+use self::{
+    problem::{Answer, Problem},
+    shape::Ready,
+};
 use crate::gateway::Gateway;
 
 /// What a JSON body may hold beyond the text it carries.
@@ -46,55 +53,57 @@ pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Sh
     listener::serve(listener, routes(gateway), stop).await;
 }
 
+/// The OpenAPI document, from the routes themselves.
+pub(crate) fn openapi() -> serde_json::Value {
+    openapi::document(documented(api()).into_openapi())
+}
+
+/// What is below `/api/v1`.
+fn api() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(accounts::guest))
+        .routes(routes!(accounts::sign_up))
+        .routes(routes!(accounts::log_in))
+        .routes(routes!(accounts::refresh))
+        .routes(routes!(accounts::log_out))
+        .routes(routes!(accounts::ticket))
+        .routes(routes!(accounts::me))
+        .routes(routes!(limits))
+        .routes(routes!(rooms::list, rooms::create))
+        .routes(routes!(rooms::show, rooms::alter, rooms::delete))
+        .routes(routes!(rooms::join))
+        .routes(routes!(rooms::leave))
+        .routes(routes!(members::list))
+        .routes(routes!(members::put, members::remove))
+        .routes(routes!(notices::post))
+        .routes(routes!(direct::open))
+        .routes(routes!(history::page, messages::post))
+        .routes(routes!(amendments::edit, amendments::delete))
+        .routes(routes!(amendments::react, amendments::unreact))
+        .routes(routes!(messages::read))
+        .routes(routes!(presence::room))
+        .routes(routes!(presence::viewers))
+        .routes(routes!(presence::query))
+        .routes(routes!(messages::trace))
+}
+
+/// Everything programs ask for.
+fn documented(api: OpenApiRouter<Arc<Gateway>>) -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .nest("/api/v1", api)
+        .routes(routes!(live))
+        .routes(routes!(ready))
+}
+
 fn routes(gateway: Arc<Gateway>) -> Router {
-    let api = Router::new()
-        .route("/auth/guest", post(accounts::guest))
-        .route("/auth/signup", post(accounts::sign_up))
-        .route("/auth/login", post(accounts::log_in))
-        .route("/auth/refresh", post(accounts::refresh))
-        .route("/auth/logout", post(accounts::log_out))
-        .route("/ws-tickets", post(accounts::ticket))
-        .route("/me", get(accounts::me))
-        .route("/limits", get(limits))
-        .route("/rooms", get(rooms::list).post(rooms::create))
-        .route(
-            "/rooms/{id}",
-            get(rooms::show).patch(rooms::alter).delete(rooms::delete),
-        )
-        .route("/rooms/{id}/join", post(rooms::join))
-        .route("/rooms/{id}/leave", post(rooms::leave))
-        .route("/rooms/{id}/members", get(members::list))
-        .route(
-            "/rooms/{id}/members/{user}",
-            put(members::put).delete(members::remove),
-        )
-        .route("/rooms/{id}/notices", post(notices::post))
-        .route("/dm/{user}", post(direct::open))
-        .route(
-            "/rooms/{id}/messages",
-            get(history::page).post(messages::post),
-        )
-        .route(
-            "/rooms/{id}/messages/{seq}",
-            patch(amendments::edit).delete(amendments::delete),
-        )
-        .route(
-            "/rooms/{id}/messages/{seq}/reactions/{emoji}",
-            put(amendments::react).delete(amendments::unreact),
-        )
-        .route("/rooms/{id}/read", post(messages::read))
-        .route("/rooms/{id}/presence", get(presence::room))
-        .route("/rooms/{id}/viewers", get(presence::viewers))
-        .route("/presence/query", post(presence::query))
-        .route("/trace/{id}", get(messages::trace))
+    let api = api()
         .layer(middleware::from_fn(meter::shown))
         .layer(cors(&gateway.config.gateway.allowed_origins));
-    Router::new()
-        .nest("/api/v1", api)
+    let (router, document) = documented(api).split_for_parts();
+    router
+        .merge(documents::routes(&openapi::document(document)))
         .route("/ws", any(upgrade::upgrade))
         .route("/ws/websocket", any(upgrade::upgrade))
-        .route("/health/live", get(|| async { StatusCode::OK }))
-        .route("/health/ready", get(ready))
         .merge(page::routes())
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(method_not_allowed)
@@ -146,19 +155,38 @@ async fn method_not_allowed() -> Response {
     response
 }
 
+/// Whether the process lives.
+#[utoipa::path(
+    get, path = "/health/live", tag = "health", operation_id = "isLive", security(()),
+    responses((status = 200, description = "It does.")),
+)]
+async fn live() -> StatusCode {
+    StatusCode::OK
+}
+
+/// Whether it takes clients.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "health", operation_id = "isReady", security(()),
+    responses(
+        (status = 200, body = Ready, description = "It does."),
+        (status = 503, body = Ready, description = "It starts, or goes away."),
+    ),
+)]
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let is_ready = gateway.readiness.is_ready() && !gateway.drain.has_begun();
     let status = match is_ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (
-        status,
-        Json(json!({ "waiting_for": gateway.readiness.waiting_for() })),
-    )
-        .into_response()
+    let waiting_for = gateway.readiness.waiting_for();
+    (status, Json(Ready { waiting_for })).into_response()
 }
 
+/// Every limit that clients meet.
+#[utoipa::path(
+    get, path = "/limits", tag = "limits", operation_id = "getLimits", security(()),
+    responses((status = 200, body = std::collections::BTreeMap<String, u64>, description = "Each by its name; the unit ends it.")),
+)]
 async fn limits(State(gateway): State<Arc<Gateway>>) -> Answer {
     let limits = &gateway.limits;
     Ok(Json(json!({

@@ -35,6 +35,11 @@ pub use run::{RunError, run};
 use roomlog_core::ids::UserId;
 use roomlog_platform::config::{Jwt, Span};
 
+/// The OpenAPI document of the REST interface, as pretty JSON that ends in a line break.
+pub fn openapi() -> String {
+    format!("{:#}\n", http::openapi())
+}
+
 /// Makes an access token for a user; see [`mint`].
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::{
 use roomlog_core::ids::{MessageId, RoomKey, Seq, UserId};
 use roomlog_platform::kafka::Appended;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock;
 
@@ -15,7 +16,7 @@ use crate::clock;
 const TRACES_MAX: usize = 4_096;
 
 /// One message's way, in milliseconds since the Unix epoch.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Trace {
     pub(crate) id: String,
     pub(crate) room: String,

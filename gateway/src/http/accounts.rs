@@ -16,12 +16,14 @@ use roomlog_core::{
 };
 use roomlog_platform::{config::Secret, dynamo::UserRow};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{
     meter::Meter,
+    openapi::{BODY, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Body, Raw, SignedIn, parse},
+    shape::{Entered, Me, Person, Ticket},
 };
 use crate::{
     accounts::Entrance,
@@ -37,40 +39,58 @@ use crate::{
 /// The role of everyone who is no admin.
 const USER_ROLE: &str = "user";
 
-#[derive(Deserialize)]
+/// Who comes without an account.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Guest {
+    /// Up to 64 bytes that can be seen.
+    #[schema(min_length = 1, max_length = 64)]
     name: String,
 }
 
-#[derive(Deserialize)]
+/// An account to be made.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct SignUp {
     login: String,
+    #[schema(value_type = String, format = Password)]
     password: Secret,
+    /// What others see; the login name where it is left out.
     name: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// Somebody with an account.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct LogIn {
     login: String,
+    #[schema(value_type = String, format = Password)]
     password: Secret,
 }
 
-#[derive(Deserialize)]
+/// A refresh token to be exchanged.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Renewal {
+    #[schema(value_type = String)]
     refresh_token: Secret,
 }
 
 /// Which sign-ins end. Without anything it is the one the access token comes from.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default, Deserialize, ToSchema)]
 pub(super) struct LogOut {
     /// The sign-in this refresh token belongs to; then no access token is needed.
+    #[schema(value_type = Option<String>)]
     refresh_token: Option<Secret>,
     /// All of the user's.
+    #[serde(default)]
     everywhere: bool,
 }
 
 /// Signs somebody in by a name alone.
+#[utoipa::path(
+    post, path = "/auth/guest", tag = "accounts", operation_id = "enterAsGuest", request_body = Guest, security(()),
+    responses((status = 200, body = Entered, description = "Signed in.")),
+    extensions(("x-refusals" = json!(refusals(&[
+        BODY, &[Code::NotFound, Code::TooMany, Code::StoreUnavailable, Code::Internal],
+    ])))),
+)]
 pub(super) async fn guest(
     State(gateway): State<Arc<Gateway>>,
     from: Origin,
@@ -102,6 +122,13 @@ pub(super) async fn guest(
 }
 
 /// Makes an account.
+#[utoipa::path(
+    post, path = "/auth/signup", tag = "accounts", operation_id = "signUp", request_body = SignUp, security(()),
+    responses((status = 201, body = Entered, description = "Signed up and in.")),
+    extensions(("x-refusals" = json!(refusals(&[BODY, &[
+        Code::AccountsOff, Code::Conflict, Code::TooMany, Code::StoreUnavailable, Code::Overloaded, Code::Internal,
+    ]])))),
+)]
 pub(super) async fn sign_up(
     State(gateway): State<Arc<Gateway>>,
     from: Origin,
@@ -117,6 +144,13 @@ pub(super) async fn sign_up(
 }
 
 /// Signs somebody in by login name and password.
+#[utoipa::path(
+    post, path = "/auth/login", tag = "accounts", operation_id = "logIn", request_body = LogIn, security(()),
+    responses((status = 200, body = Entered, description = "Signed in.")),
+    extensions(("x-refusals" = json!(refusals(&[BODY, &[
+        Code::AccountsOff, Code::Unauthenticated, Code::TooMany, Code::StoreUnavailable, Code::Overloaded, Code::Internal,
+    ]])))),
+)]
 pub(super) async fn log_in(
     State(gateway): State<Arc<Gateway>>,
     from: Origin,
@@ -130,6 +164,14 @@ pub(super) async fn log_in(
 }
 
 /// Exchanges a refresh token. Guests have some too, so this works where only they sign in.
+#[utoipa::path(
+    post, path = "/auth/refresh", tag = "accounts", operation_id = "refresh", request_body = Renewal, security(()),
+    responses((status = 200, body = Entered, description = "Signed in for longer.")),
+    extensions(("x-refusals" = json!(refusals(&[BODY, &[
+        Code::AccountsOff, Code::Unauthenticated, Code::TokenExpired, Code::TooMany, Code::StoreUnavailable, Code::Overloaded,
+        Code::Internal,
+    ]])))),
+)]
 pub(super) async fn refresh(
     State(gateway): State<Arc<Gateway>>,
     from: Origin,
@@ -142,6 +184,12 @@ pub(super) async fn refresh(
 }
 
 /// Signs out: here or everywhere.
+#[utoipa::path(
+    post, path = "/auth/logout", tag = "accounts", operation_id = "logOut", request_body = Option<LogOut>,
+    security(("bearer" = []), ()),
+    responses((status = 204, description = "Signed out.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, &[Code::AccountsOff, Code::Overloaded, Code::Internal]])))),
+)]
 pub(super) async fn log_out(
     State(gateway): State<Arc<Gateway>>,
     signed_in: Result<SignedIn, Problem>,
@@ -171,12 +219,12 @@ pub(super) async fn log_out(
 
 /// Tokens are not for caches (RFC 6749, section 5.1).
 fn entered(entrance: &Entrance) -> impl IntoResponse + use<> {
-    let body = json!({
-        "user": described(&entrance.user),
-        "access_token": entrance.access_token,
-        "refresh_token": entrance.refresh_token.reveal(),
-        "expires_in": entrance.expires_in_s,
-    });
+    let body = Entered {
+        user: described(&entrance.user),
+        access_token: entrance.access_token.clone(),
+        refresh_token: entrance.refresh_token.reveal().to_owned(),
+        expires_in: entrance.expires_in_s,
+    };
     ([(header::CACHE_CONTROL, "no-store")], Json(body))
 }
 
@@ -220,23 +268,39 @@ pub(super) fn membership_event(user: &User, key: RoomKey, change: MemberChange) 
 }
 
 /// A ticket for the upgrade.
+#[utoipa::path(
+    post, path = "/ws-tickets", tag = "accounts", operation_id = "issueTicket",
+    responses((status = 200, body = Ticket, description = "A ticket for one connection.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, &[Code::Internal]])))),
+)]
 pub(super) async fn ticket(State(gateway): State<Arc<Gateway>>, signed_in: SignedIn) -> Answer {
     let ticket = gateway
         .tickets
         .issue(&signed_in.identity, clock::unix_ms() / 1_000)?;
-    Ok(Json(json!({ "ticket": ticket, "expires_in": TICKET_TTL_S })).into_response())
+    let expires_in = TICKET_TTL_S;
+    Ok(Json(Ticket { ticket, expires_in }).into_response())
 }
 
 /// Who one is.
+#[utoipa::path(
+    get, path = "/me", tag = "users", operation_id = "getMe",
+    responses((status = 200, body = Me, description = "Oneself.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN])))),
+)]
 pub(super) async fn me(signed_in: SignedIn) -> Answer {
-    Ok(Json(json!({
-        "user": described(&signed_in.user),
-        "role": if signed_in.identity.is_admin { "admin" } else { USER_ROLE },
-    }))
-    .into_response())
+    let role = match signed_in.identity.is_admin {
+        true => "admin",
+        false => USER_ROLE,
+    };
+    let user = described(&signed_in.user);
+    Ok(Json(Me { user, role }).into_response())
 }
 
-fn described(user: &User) -> Value {
+fn described(user: &User) -> Person {
     let profile = user.profile();
-    json!({ "id": user.id.as_str(), "name": profile.name, "avatar": profile.avatar })
+    Person {
+        id: user.id.as_str().to_owned(),
+        name: profile.name.clone(),
+        avatar: profile.avatar.clone(),
+    }
 }

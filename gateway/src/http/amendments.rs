@@ -6,15 +6,19 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use roomlog_core::event::{Body, Event};
+use roomlog_core::{
+    code::Code,
+    event::{Body, Event},
+};
 use roomlog_schemas::json as body;
-use serde_json::json;
 
 use super::{
     messages::idempotency_key,
+    openapi::{BODY, COMMAND, IdempotencyKey, MEMBERS, SIGNED_IN, SPEAK, refusals},
     problem::Answer,
     request::{Message, Raw, Sender, SignedIn},
     rooms::answer,
+    shape::{Edit, Sent},
 };
 use crate::{
     amending::purpose_of,
@@ -23,6 +27,15 @@ use crate::{
 };
 
 /// Replaces a message's text.
+#[utoipa::path(
+    patch, path = "/rooms/{id}/messages/{seq}", tag = "messages", operation_id = "editMessage",
+    params(Message, IdempotencyKey), request_body = Edit,
+    responses(
+        (status = 200, body = Sent, description = "Everybody can see it."),
+        (status = 202, body = Sent, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, SPEAK, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn edit(
     State(gateway): State<Arc<Gateway>>,
     Sender(signed_in): Sender,
@@ -38,6 +51,15 @@ pub(super) async fn edit(
 }
 
 /// Takes a message back.
+#[utoipa::path(
+    delete, path = "/rooms/{id}/messages/{seq}", tag = "messages", operation_id = "deleteMessage",
+    params(Message, IdempotencyKey),
+    responses(
+        (status = 200, body = Sent, description = "Everybody can see it."),
+        (status = 202, body = Sent, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, SPEAK, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn delete(
     State(gateway): State<Arc<Gateway>>,
     Sender(signed_in): Sender,
@@ -50,6 +72,15 @@ pub(super) async fn delete(
 }
 
 /// Sets a reaction of one's own.
+#[utoipa::path(
+    put, path = "/rooms/{id}/messages/{seq}/reactions/{emoji}", tag = "messages", operation_id = "addReaction",
+    params(Message, ("emoji" = String, Path, description = "One emoji, or any text of up to 64 bytes.", min_length = 1, max_length = 64), IdempotencyKey),
+    responses(
+        (status = 200, body = Sent, description = "Everybody can see it."),
+        (status = 202, body = Sent, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, SPEAK, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn react(
     State(gateway): State<Arc<Gateway>>,
     Sender(signed_in): Sender,
@@ -65,6 +96,15 @@ pub(super) async fn react(
 }
 
 /// Withdraws it.
+#[utoipa::path(
+    delete, path = "/rooms/{id}/messages/{seq}/reactions/{emoji}", tag = "messages", operation_id = "removeReaction",
+    params(Message, ("emoji" = String, Path, description = "One emoji, or any text of up to 64 bytes.", min_length = 1, max_length = 64), IdempotencyKey),
+    responses(
+        (status = 200, body = Sent, description = "Everybody can see it."),
+        (status = 202, body = Sent, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, SPEAK, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn unreact(
     State(gateway): State<Arc<Gateway>>,
     Sender(signed_in): Sender,
@@ -99,9 +139,7 @@ async fn change(
     let carried = gateway
         .carry_out(&signed_in.caller, purpose, record)
         .await?;
-    Ok(answer(
-        carried,
-        StatusCode::OK,
-        json!({ "id": event.id.as_str() }),
-    ))
+    Ok(answer(carried, StatusCode::OK, |seq| {
+        Sent::new(&event.id, seq)
+    }))
 }

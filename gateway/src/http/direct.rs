@@ -9,13 +9,14 @@ use roomlog_core::{
     ids::{RoomId, UserId},
     room_state::Membership,
 };
-use serde_json::json;
 
 use super::{
     members::exists,
+    openapi::{COMMAND, FIND, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Other, SignedIn},
     rooms::{described, event, has_room_for_one_more},
+    shape::RoomAnswer,
 };
 use crate::{
     gateway::Gateway,
@@ -28,6 +29,11 @@ use crate::{
 const ATTEMPTS_MAX: usize = 5;
 
 /// Finds the room of the caller and somebody else, and makes it where there is none.
+#[utoipa::path(
+    post, path = "/dm/{user}", tag = "rooms", operation_id = "openDirectRoom", params(Other),
+    responses((status = 200, body = RoomAnswer, description = "The room of the two.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, FIND, COMMAND, &[Code::BadRequest, Code::NotAMember, Code::Forbidden]])))),
+)]
 pub(super) async fn open(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -46,7 +52,7 @@ pub(super) async fn open(
         let (purpose, body) = match step {
             Step::Done(entered) => {
                 let room = described(&room, me, &entered);
-                return Ok(Json(json!({ "room": room })).into_response());
+                return Ok(Json(RoomAnswer { room, seq: None }).into_response());
             }
             Step::Create => {
                 exists(&gateway, &other).await?;

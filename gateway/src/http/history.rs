@@ -18,11 +18,14 @@ use roomlog_core::{
 };
 use roomlog_schemas::json;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     entity_tag::{is_known, tag},
+    openapi::{MEMBERS, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Parameters, Room, SignedIn},
+    shape::Page,
 };
 use crate::{
     gateway::Gateway,
@@ -40,13 +43,21 @@ const SCAN_EVENTS_MIN: u64 = 32;
 /// Its reader may keep a page and asks each time whether it still holds.
 const CACHING: &str = "private, no-cache";
 
-/// Which part of the history.
-#[derive(Deserialize)]
+/// Which part of the history; the newest where nothing is named.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Window {
+    /// What comes before this seq.
     before: Option<u64>,
+    /// What comes after this seq.
     after: Option<u64>,
+    /// This seq, and what lies around it.
     around: Option<u64>,
+    /// 50 where it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u64>,
+    /// `all` for every event; messages and notices where it is left out.
+    #[param(pattern = "^all$")]
     include: Option<String>,
 }
 
@@ -74,6 +85,17 @@ struct Search<'a> {
 }
 
 /// A page of the history.
+#[utoipa::path(
+    get, path = "/rooms/{id}/messages", tag = "messages", operation_id = "listMessages",
+    params(Room, Window, ("If-None-Match" = Option<String>, Header, description = "The page's tag as last seen.")),
+    responses(
+        (status = 200, body = Page, description = "A page, ascending by seq.", headers(
+            ("ETag" = String, description = "Names the state the page is in."),
+        )),
+        (status = 304, description = "The page is as it was."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, MEMBERS, &[Code::BadRequest]])))),
+)]
 pub(super) async fn page(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,

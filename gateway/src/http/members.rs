@@ -16,12 +16,14 @@ use roomlog_core::{
 };
 use roomlog_platform::dynamo::Consistency;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    openapi::{BODY, COMMAND, MEMBERS, SIGNED_IN, id, refusals, role},
     problem::{Answer, Problem},
     request::{Body, Member, Parameters, Room, SignedIn},
     rooms::{answer, carry_out, event, page_size},
+    shape::{Done, MemberShown, Members, Person},
 };
 use crate::{
     gateway::{Carried, Gateway},
@@ -32,16 +34,22 @@ use crate::{
 /// empty and still say where to go on.
 const PAGES_MAX: usize = 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// Those after this id.
+    #[param(schema_with = id, required = false)]
     after: Option<String>,
+    /// 50 where it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u16>,
 }
 
 /// How a user is to stand; what is left out stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Standing {
+    #[schema(schema_with = role, required = false)]
     role: Option<String>,
     muted: Option<bool>,
     banned: Option<bool>,
@@ -54,6 +62,11 @@ struct Shown {
 }
 
 /// A room's members, by id: the stored ones, with the changes that are not stored yet.
+#[utoipa::path(
+    get, path = "/rooms/{id}/members", tag = "members", operation_id = "listMembers", params(Room, Page),
+    responses((status = 200, body = Members, description = "A page of the members.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, MEMBERS, &[Code::BadRequest]])))),
+)]
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -84,7 +97,8 @@ pub(super) async fn list(
         }
     }
     let items = described(&gateway, items).await?;
-    Ok(Json(json!({ "items": items, "next": after.as_ref().map(UserId::as_str) })).into_response())
+    let next = after.map(|after| after.as_str().to_owned());
+    Ok(Json(Members { items, next }).into_response())
 }
 
 /// The members after a user, and where the next stretch begins.
@@ -135,7 +149,10 @@ async fn stretch(
     Ok((members.into_iter().collect(), stored.next))
 }
 
-async fn described(gateway: &Gateway, items: Vec<(UserId, Shown)>) -> Result<Vec<Value>, Problem> {
+async fn described(
+    gateway: &Gateway,
+    items: Vec<(UserId, Shown)>,
+) -> Result<Vec<MemberShown>, Problem> {
     let ids: Vec<UserId> = items.iter().map(|(user, _)| user.clone()).collect();
     let users = gateway
         .source
@@ -146,21 +163,30 @@ async fn described(gateway: &Gateway, items: Vec<(UserId, Shown)>) -> Result<Vec
     let known: BTreeMap<_, _> = users.iter().map(|user| (&user.id, user)).collect();
     let described = items.iter().map(|(id, shown)| {
         let user = known.get(id);
-        json!({
-            "user": {
-                "id": id.as_str(),
-                "name": user.map_or(id.as_str(), |user| &user.name),
-                "avatar": user.and_then(|user| user.avatar.as_deref()),
+        MemberShown {
+            user: Person {
+                id: id.as_str().to_owned(),
+                name: user.map_or(id.as_str(), |user| &user.name).to_owned(),
+                avatar: user.and_then(|user| user.avatar.clone()),
             },
-            "role": shown.membership.role.as_str(),
-            "muted": shown.membership.muted,
-            "read_seq": shown.read_seq.0,
-        })
+            role: shown.membership.role.as_str(),
+            muted: shown.membership.muted,
+            read_seq: shown.read_seq.0,
+        }
     });
     Ok(described.collect())
 }
 
 /// Invites a newcomer, or changes a member's role, voice or access.
+#[utoipa::path(
+    put, path = "/rooms/{id}/members/{user}", tag = "members", operation_id = "putMember", params(Member),
+    request_body = Standing,
+    responses(
+        (status = 200, body = Done, description = "They stand so now; the seq is the last change's."),
+        (status = 202, body = Done, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn put(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -184,12 +210,20 @@ pub(super) async fn put(
     let changes = wish.changes(row.as_ref()).map_err(unmet)?;
     if changes.is_empty() {
         let seq = row.map_or(Seq::ZERO, |row| row.changed_seq);
-        return Ok(Json(json!({ "seq": seq.0 })).into_response());
+        return Ok(Json(Done { seq: Some(seq.0) }).into_response());
     }
     enact(&gateway, &signed_in, &member, changes).await
 }
 
 /// Takes a member, or an invitation, out of the room.
+#[utoipa::path(
+    delete, path = "/rooms/{id}/members/{user}", tag = "members", operation_id = "removeMember", params(Member),
+    responses(
+        (status = 200, body = Done, description = "They are out."),
+        (status = 202, body = Done, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, MEMBERS, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn remove(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -241,7 +275,7 @@ async fn enact(
         last = Some(change_member(gateway, signed_in, &member.room, &member.user, change).await?);
     }
     Ok(match last {
-        Some(carried) => answer(carried, StatusCode::OK, json!({})),
+        Some(carried) => answer(carried, StatusCode::OK, |seq| Done { seq }),
         None => Response::default(),
     })
 }

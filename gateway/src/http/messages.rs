@@ -15,11 +15,12 @@ use roomlog_core::{
     session::Verb,
 };
 use roomlog_schemas::json as body;
-use serde_json::json;
 
 use super::{
+    openapi::{BODY, COMMAND, IdempotencyKey, MEMBERS, SIGNED_IN, SPEAK, refusals},
     problem::{Answer, Problem},
     request::{Raw, Room, Sender, SignedIn},
+    shape::{Draft as DraftShape, Marked, Read, Sent, Traced},
 };
 use crate::{
     amending::purpose_of,
@@ -32,6 +33,17 @@ use crate::{
 const RETRY_LOOK_AFTER: Duration = Duration::from_millis(200);
 
 /// Posts a message.
+#[utoipa::path(
+    post, path = "/rooms/{id}/messages", tag = "messages", operation_id = "postMessage", params(Room, IdempotencyKey),
+    request_body(content((DraftShape = "application/json"), (String = "text/plain"))),
+    responses(
+        (status = 201, body = Sent, description = "Everybody can see it; a retry answers with the first one's seq."),
+        (status = 202, body = Sent, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[
+        SIGNED_IN, BODY, MEMBERS, SPEAK, COMMAND, &[Code::IdMismatch, Code::SlowMode],
+    ])))),
+)]
 pub(super) async fn post(
     State(gateway): State<Arc<Gateway>>,
     Sender(signed_in): Sender,
@@ -61,26 +73,19 @@ pub(super) async fn post(
         gateway.carry_out(&signed_in.caller, purpose, record).await
     };
     let first = first_seq(&gateway, &signed_in, &event, id.is_some());
-    let mut answer = json!({ "id": event.id.as_str() });
-    let (status, seq) = tokio::select! {
+    let (status, seq, place) = tokio::select! {
         biased;
         carried = posted => match carried? {
-            Carried::Out(echo, place) => {
-                answer["partition"] = place.partition.into();
-                answer["offset"] = place.offset.into();
-                (StatusCode::CREATED, Some(echo.seq))
-            }
-            Carried::Accepted(place) => {
-                answer["partition"] = place.partition.into();
-                answer["offset"] = place.offset.into();
-                (StatusCode::ACCEPTED, None)
-            }
+            Carried::Out(echo, place) => (StatusCode::CREATED, Some(echo.seq), Some(place)),
+            Carried::Accepted(place) => (StatusCode::ACCEPTED, None, Some(place)),
         },
-        seq = first => (StatusCode::CREATED, Some(seq)),
+        seq = first => (StatusCode::CREATED, Some(seq), None),
     };
-    if let Some(seq) = seq {
-        answer["seq"] = seq.0.into();
-    }
+    let answer = Sent {
+        partition: place.map(|place| place.partition),
+        offset: place.map(|place| place.offset),
+        ..Sent::new(&event.id, seq.map(|seq| seq.0))
+    };
     Ok((status, Json(answer)).into_response())
 }
 
@@ -123,6 +128,11 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, 
 }
 
 /// Marks the room read up to a seq.
+#[utoipa::path(
+    post, path = "/rooms/{id}/read", tag = "messages", operation_id = "markRead", params(Room), request_body = Read,
+    responses((status = 200, body = Marked, description = "The position after it.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS])))),
+)]
 pub(super) async fn read(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -133,10 +143,16 @@ pub(super) async fn read(
     let seq = gateway
         .mark_read(&signed_in.caller, &room.key(), seq)
         .await?;
-    Ok(Json(json!({ "seq": seq.0 })).into_response())
+    Ok(Json(Marked { seq: seq.0 }).into_response())
 }
 
 /// When a recent message of one's own passed each station.
+#[utoipa::path(
+    get, path = "/trace/{id}", tag = "messages", operation_id = "traceMessage",
+    params(("id" = String, Path, description = "The message's id.")),
+    responses((status = 200, body = Traced, description = "What this gateway remembers of it.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, &[Code::NotFound]])))),
+)]
 pub(super) async fn trace(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -151,7 +167,9 @@ pub(super) async fn trace(
         (Some(seq), Ok(key)) => stored_ms(&gateway.source, &key, Seq(seq)).await,
         _ => None,
     };
-    let mut answer = json!(trace);
-    answer["persisted_ms"] = persisted_ms.into();
-    Ok(Json(answer).into_response())
+    Ok(Json(Traced {
+        trace,
+        persisted_ms,
+    })
+    .into_response())
 }

@@ -3,28 +3,27 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     extract::State,
     http::{HeaderMap, StatusCode},
-    response::IntoResponse as _,
 };
-use roomlog_core::{code::Code, event::Body as EventBody, ids::MessageId};
+use roomlog_core::{code::Code, event::Body as EventBody};
 use serde::Deserialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
+    messages::idempotency_key,
+    openapi::{BODY, COMMAND, IdempotencyKey, MEMBERS, SIGNED_IN, SPEAK, refusals},
     problem::{Answer, Problem},
     request::{Body, Room, Sender},
-    rooms::event,
+    rooms::{answer, event},
+    shape::Sent,
 };
-use crate::{
-    gateway::{Carried, Gateway},
-    hub::Purpose,
-    publish::Record,
-};
+use crate::{gateway::Gateway, hub::Purpose, publish::Record};
 
-#[derive(Deserialize)]
+/// A notice to be put up.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Notice {
+    #[schema(min_length = 1)]
     text: String,
     /// Whether it stays on top of the room.
     #[serde(default)]
@@ -32,6 +31,15 @@ pub(super) struct Notice {
 }
 
 /// Puts up a notice in a room.
+#[utoipa::path(
+    post, path = "/rooms/{id}/notices", tag = "messages", operation_id = "postNotice", params(Room, IdempotencyKey),
+    request_body = Notice,
+    responses(
+        (status = 201, body = Sent, description = "Everybody can see it."),
+        (status = 202, body = Sent, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, SPEAK, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn post(
     State(gateway): State<Arc<Gateway>>,
     Sender(signed_in): Sender,
@@ -54,27 +62,15 @@ pub(super) async fn post(
         pinned: notice.pinned,
     };
     let mut event = event(&signed_in, &room.0, body);
-    if let Some(key) = headers.get("idempotency-key") {
-        let id = key.to_str().ok().and_then(|id| MessageId::parse(id).ok());
-        event.id = id.ok_or_else(|| {
-            Problem::new(
-                Code::BadRequest,
-                "Idempotency-Key is 1 to 64 visible ASCII characters",
-            )
-        })?;
+    if let Some(id) = idempotency_key(&headers)? {
+        event.id = id;
     }
     signed_in.pace(&event)?;
     let record = Record::of(&event, &gateway.origin, None);
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::NOTICE, record)
         .await?;
-    let mut answer = json!({ "id": event.id.as_str() });
-    let status = match carried {
-        Carried::Out(echo, _) => {
-            answer["seq"] = echo.seq.0.into();
-            StatusCode::CREATED
-        }
-        Carried::Accepted(_) => StatusCode::ACCEPTED,
-    };
-    Ok((status, Json(answer)).into_response())
+    Ok(answer(carried, StatusCode::CREATED, |seq| {
+        Sent::new(&event.id, seq)
+    }))
 }

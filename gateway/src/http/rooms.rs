@@ -13,16 +13,18 @@ use roomlog_core::{
     event::{Body as EventBody, Event, MemberChange, RoomEvent, RoomKind},
     ids::{RoomId, RoomKey, UserId},
     permission,
-    room_state::{MemberState, Membership},
+    room_state::{MemberState, Membership, RoomMeta},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     direct::partner,
     members::change_member,
+    openapi::{BODY, COMMAND, FIND, MEMBERS, SIGNED_IN, id as any_id, made_kind, refusals},
     problem::{Answer, Problem},
     request::{Body, Parameters, Room, SignedIn},
+    shape::{Done, RoomAnswer, RoomFound, RoomListed, RoomMade, RoomShown, Rooms},
 };
 use crate::{
     gateway::{Carried, Gateway},
@@ -44,36 +46,63 @@ const PAGE_MAX: u16 = 200;
 /// How long a user's list may take to be read.
 const LIST_WAIT: Duration = Duration::from_secs(5);
 
-#[derive(Deserialize)]
+/// A room to be made.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct NewRoom {
+    /// Chosen by the server where it is left out. Those of direct rooms begin with `dm-` and can't be chosen.
+    #[schema(schema_with = any_id, required = false)]
     id: Option<String>,
+    /// Up to 128 bytes that can be seen.
+    #[schema(min_length = 1, max_length = 128)]
     name: String,
+    /// `group` where it is left out.
     #[serde(default)]
+    #[schema(schema_with = made_kind, required = false)]
     kind: Option<String>,
+    /// Whether anybody signed in may find and join it.
     #[serde(default)]
     public: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Listing {
     /// All public rooms instead of one's own.
     #[serde(default)]
     public: bool,
+    /// Of the public ones, those after this id.
+    #[param(schema_with = any_id, required = false)]
     after: Option<String>,
+    /// Entries of a page of the public ones; 50 where it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u16>,
 }
 
-/// What is to change about a room.
-#[derive(Deserialize)]
+/// What is to change about a room; one of them at least.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 pub(super) struct Settings {
+    #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
+    /// Whether anybody signed in may find and join it.
     public: Option<bool>,
+    /// Whether only moderators and owners post.
     read_only: Option<bool>,
+    /// Least seconds between two messages of one member; 0 is none.
+    #[schema(maximum = 86_400)]
     slow_mode_s: Option<u32>,
 }
 
 /// Makes a room; its maker is its owner.
+#[utoipa::path(
+    post, path = "/rooms", tag = "rooms", operation_id = "createRoom", request_body = NewRoom,
+    responses(
+        (status = 201, body = RoomMade, description = "Everybody can see it."),
+        (status = 202, body = RoomMade, description = "It is in the log."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, COMMAND, &[Code::TooMany]])))),
+)]
 pub(super) async fn create(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -113,16 +142,22 @@ pub(super) async fn create(
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::Create, record)
         .await?;
-    let room =
-        json!({ "id": id.as_str(), "name": name, "kind": kind.as_str(), "public": wanted.public });
-    Ok(answer(
-        carried,
-        StatusCode::CREATED,
-        json!({ "room": room }),
-    ))
+    let room = RoomFound::new(&id, name, kind, wanted.public);
+    Ok(answer(carried, StatusCode::CREATED, |seq| RoomMade {
+        room,
+        seq,
+    }))
 }
 
 /// Joins a public room, or one that one was invited to.
+#[utoipa::path(
+    post, path = "/rooms/{id}/join", tag = "rooms", operation_id = "joinRoom", params(Room),
+    responses(
+        (status = 200, body = Done, description = "One is a member."),
+        (status = 202, body = Done, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, FIND, COMMAND, &[Code::TooMany]])))),
+)]
 pub(super) async fn join(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -130,7 +165,8 @@ pub(super) async fn join(
 ) -> Answer {
     let entered = enter(&gateway, &signed_in, &room.key()).await?;
     if let Some(member) = entered.member.filter(Membership::is_in) {
-        return Ok(Json(json!({ "seq": member.changed_seq.0 })).into_response());
+        let seq = Some(member.changed_seq.0);
+        return Ok(Json(Done { seq }).into_response());
     }
     has_room_for_one_more(&gateway, &signed_in.user).await?;
     let members = entered.room.map_or(0, |room| room.members as usize);
@@ -143,6 +179,14 @@ pub(super) async fn join(
 }
 
 /// Leaves a room, or declines an invitation; the last owner can't leave.
+#[utoipa::path(
+    post, path = "/rooms/{id}/leave", tag = "rooms", operation_id = "leaveRoom", params(Room),
+    responses(
+        (status = 200, body = Done, description = "One is no member any more."),
+        (status = 202, body = Done, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, MEMBERS, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn leave(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -157,6 +201,14 @@ pub(super) async fn leave(
 }
 
 /// Changes a room's settings.
+#[utoipa::path(
+    patch, path = "/rooms/{id}", tag = "rooms", operation_id = "changeRoom", params(Room), request_body = Settings,
+    responses(
+        (status = 200, body = RoomAnswer, description = "The room as it is now."),
+        (status = 202, body = RoomAnswer, description = "The log has it; the room as it was."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn alter(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -187,10 +239,21 @@ pub(super) async fn alter(
     let carried = carry_out(&gateway, &signed_in, event).await?;
     let entered = enter(&gateway, &signed_in, &room.key()).await?;
     let room = described(&room.0, &signed_in.user.id, &entered);
-    Ok(answer(carried, StatusCode::OK, json!({ "room": room })))
+    Ok(answer(carried, StatusCode::OK, |seq| RoomAnswer {
+        room,
+        seq,
+    }))
 }
 
 /// Deletes a room: its members see that it was, and then it is not found any more. Its log stays as it is.
+#[utoipa::path(
+    delete, path = "/rooms/{id}", tag = "rooms", operation_id = "deleteRoom", params(Room),
+    responses(
+        (status = 200, body = Done, description = "It is not found any more."),
+        (status = 202, body = Done, description = "The log has it."),
+    ),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, MEMBERS, COMMAND, &[Code::Forbidden]])))),
+)]
 pub(super) async fn delete(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -202,10 +265,15 @@ pub(super) async fn delete(
     };
     let event = event(&signed_in, &room.0, EventBody::Room(fields));
     let carried = carry_out(&gateway, &signed_in, event).await?;
-    Ok(answer(carried, StatusCode::OK, json!({})))
+    Ok(answer(carried, StatusCode::OK, |seq| Done { seq }))
 }
 
 /// A room as the caller may see it.
+#[utoipa::path(
+    get, path = "/rooms/{id}", tag = "rooms", operation_id = "getRoom", params(Room),
+    responses((status = 200, body = RoomAnswer, description = "The room.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, FIND])))),
+)]
 pub(super) async fn show(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -214,13 +282,20 @@ pub(super) async fn show(
     let entered = enter(&gateway, &signed_in, &room.key()).await?;
     let mut shown = described(&room.0, &signed_in.user.id, &entered);
     let totals = gateway.presence.online_totals(&[room.key()]).await;
-    if let Some(online) = totals.get(&room.key()) {
-        shown["online"] = (*online).into();
-    }
-    Ok(Json(json!({ "room": shown })).into_response())
+    shown.online = totals.get(&room.key()).copied();
+    let answer = RoomAnswer {
+        room: shown,
+        seq: None,
+    };
+    Ok(Json(answer).into_response())
 }
 
 /// One's own rooms, or all public ones.
+#[utoipa::path(
+    get, path = "/rooms", tag = "rooms", operation_id = "listRooms", params(Listing),
+    responses((status = 200, body = Rooms, description = "The rooms.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, &[Code::BadRequest, Code::Overloaded, Code::Draining]])))),
+)]
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     signed_in: SignedIn,
@@ -234,28 +309,30 @@ pub(super) async fn list(
         .await
         .map_err(|_| Problem::new(Code::StoreUnavailable, "the store did not answer"))?;
     let user = &signed_in.user.id;
-    let items: Vec<Value> = shown?.iter().map(|item| listed(item, user)).collect();
-    Ok(Json(json!({ "items": items })).into_response())
+    let items = shown?.iter().map(|item| listed(item, user)).collect();
+    Ok(Json(Rooms::Own { items }).into_response())
 }
 
 /// A room as one's own list shows it, with the numbers of `/user/queue/rooms`.
-fn listed(item: &Item, user: &UserId) -> Value {
-    let mut listed = json!({
-        "id": item.key.as_str(),
-        "name": item.meta.name,
-        "kind": item.meta.kind.as_str(),
-        "public": item.meta.public,
-        "role": item.member.role.as_str(),
-        "head": item.head.seq.0,
-        "count": item.head.count.0,
-        "unread": item.unread,
-        "mentions": item.mentions,
-        "last": item.last,
-    });
-    if item.meta.kind == RoomKind::Direct {
-        listed["with"] = partner(&item.meta.name, user).into();
+fn listed(item: &Item, user: &UserId) -> RoomListed {
+    RoomListed {
+        id: item.key.as_str().to_owned(),
+        name: item.meta.name.clone(),
+        kind: item.meta.kind.as_str(),
+        public: item.meta.public,
+        with: with(&item.meta, user),
+        role: item.member.role.as_str(),
+        head: item.head.seq.0,
+        count: item.head.count.0,
+        unread: item.unread,
+        mentions: item.mentions,
+        last: item.last.clone(),
     }
-    listed
+}
+
+/// Whom a direct room is with.
+fn with(meta: &RoomMeta, user: &UserId) -> Option<String> {
+    (meta.kind == RoomKind::Direct).then(|| partner(&meta.name, user).map(str::to_owned))?
 }
 
 async fn list_public(gateway: &Gateway, listing: &Listing) -> Answer {
@@ -267,15 +344,13 @@ async fn list_public(gateway: &Gateway, listing: &Listing) -> Answer {
         .public_rooms(after.as_ref(), page_size(listing.limit)?)
         .await
         .map_err(|error| Problem::store(&error))?;
-    let items: Vec<Value> = page
-        .rooms
-        .iter()
-        .map(|room| json!({ "id": room.room.as_str(), "name": room.name, "kind": room.kind.as_str(), "public": true }))
-        .collect();
-    Ok(
-        Json(json!({ "items": items, "next": page.next.as_ref().map(RoomId::as_str) }))
-            .into_response(),
-    )
+    let found = page.rooms.iter();
+    let items = found.map(|room| RoomFound::new(&room.room, &room.name, room.kind, true));
+    let answer = Rooms::Public {
+        items: items.collect(),
+        next: page.next.map(|next| next.as_str().to_owned()),
+    };
+    Ok(Json(answer).into_response())
 }
 
 async fn enter(gateway: &Gateway, signed_in: &SignedIn, key: &RoomKey) -> Result<Entered, Refusal> {
@@ -294,7 +369,7 @@ async fn change(
 ) -> Answer {
     let user = signed_in.user.id.clone();
     let carried = change_member(gateway, signed_in, &room.0, &user, change).await?;
-    Ok(answer(carried, StatusCode::OK, json!({})))
+    Ok(answer(carried, StatusCode::OK, |seq| Done { seq }))
 }
 
 /// An event of the caller's.
@@ -350,36 +425,37 @@ pub(super) async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Res
 }
 
 /// The answer of a command: with its seq once it came back, 202 before that.
-pub(super) fn answer(carried: Carried, done: StatusCode, mut body: Value) -> Response {
-    let status = match carried {
-        Carried::Out(echo, _) => {
-            body["seq"] = echo.seq.0.into();
-            done
-        }
-        Carried::Accepted(_) => StatusCode::ACCEPTED,
+pub(super) fn answer<T: Serialize>(
+    carried: Carried,
+    done: StatusCode,
+    body: impl FnOnce(Option<u64>) -> T,
+) -> Response {
+    let (status, seq) = match carried {
+        Carried::Out(echo, _) => (done, Some(echo.seq.0)),
+        Carried::Accepted(_) => (StatusCode::ACCEPTED, None),
     };
-    (status, Json(body)).into_response()
+    (status, Json(body(seq))).into_response()
 }
 
-pub(super) fn described(id: &RoomId, me: &UserId, entered: &Entered) -> Value {
-    let mut room = json!({ "id": id.as_str(), "head": entered.head.0, "count": entered.count.0 });
-    if let Some(meta) = &entered.room {
-        room["name"] = meta.name.as_str().into();
-        if meta.kind == RoomKind::Direct {
-            room["with"] = partner(&meta.name, me).into();
-        }
-        room["kind"] = meta.kind.as_str().into();
-        room["public"] = meta.public.into();
-        room["slow_mode_s"] = meta.slow_mode_s.into();
-        room["read_only"] = meta.read_only.into();
-        room["members"] = meta.members.into();
-        room["created_by"] = meta.created_by.as_str().into();
+pub(super) fn described(id: &RoomId, me: &UserId, entered: &Entered) -> RoomShown {
+    let meta = entered.room.as_ref();
+    let member = entered.member.filter(Membership::is_in);
+    RoomShown {
+        id: id.as_str().to_owned(),
+        head: entered.head.0,
+        count: entered.count.0,
+        name: meta.map(|meta| meta.name.clone()),
+        with: meta.and_then(|meta| with(meta, me)),
+        kind: meta.map(|meta| meta.kind.as_str()),
+        public: meta.map(|meta| meta.public),
+        slow_mode_s: meta.map(|meta| meta.slow_mode_s),
+        read_only: meta.map(|meta| meta.read_only),
+        members: meta.map(|meta| meta.members.into()),
+        created_by: meta.map(|meta| meta.created_by.as_str().to_owned()),
+        role: member.map(|member| member.role.as_str()),
+        muted: member.map(|member| member.muted),
+        online: None,
     }
-    if let Some(member) = entered.member.filter(Membership::is_in) {
-        room["role"] = member.role.as_str().into();
-        room["muted"] = member.muted.into();
-    }
-    room
 }
 
 pub(super) fn page_size(limit: Option<u16>) -> Result<u16, Problem> {

@@ -1,0 +1,477 @@
+//! What answers look like: the bodies that more than one route gives, and those of the log's events.
+
+use std::collections::BTreeMap;
+
+use roomlog_core::{
+    event::RoomKind,
+    ids::{MessageId, RoomId},
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::trace::Trace;
+
+use super::openapi::{change, id, kind, made_kind, role, room_type};
+
+/// Somebody, as others see them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Person {
+    #[schema(schema_with = id)]
+    pub(super) id: String,
+    /// What they are called; the id where nothing is known of them yet.
+    pub(super) name: String,
+    /// Where their picture is.
+    pub(super) avatar: Option<String>,
+}
+
+/// Somebody who has just signed in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Entered {
+    pub(super) user: Person,
+    /// For the header `Authorization: Bearer`.
+    pub(super) access_token: String,
+    /// Good for one `POST /auth/refresh`.
+    pub(super) refresh_token: String,
+    /// Seconds the access token holds.
+    pub(super) expires_in: u64,
+}
+
+/// A one-time ticket.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ticket {
+    /// For `/ws?ticket=`; good once.
+    pub(super) ticket: String,
+    /// Seconds it holds.
+    pub(super) expires_in: u64,
+}
+
+/// Oneself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Me {
+    pub(super) user: Person,
+    /// `user` or `admin`: the role in everything, not that in a room.
+    pub(super) role: &'static str,
+}
+
+/// Which members of a room are online.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Online {
+    /// Their ids; some of them where the room is very large.
+    pub(super) online: Vec<String>,
+    /// How many there are.
+    pub(super) online_total: u64,
+    /// Whether not all of them are named.
+    pub(super) sample: bool,
+}
+
+/// Which members of a room look at it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Viewers {
+    /// Their ids; some of them where the room is very large.
+    pub(super) users: Vec<String>,
+    /// How many there are.
+    pub(super) total: u64,
+    /// Whether not all of them are named.
+    pub(super) sample: bool,
+}
+
+/// Whether users are online.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Statuses {
+    pub(super) users: Vec<Status>,
+}
+
+/// Whether a user is online.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Status {
+    #[schema(schema_with = id)]
+    pub(super) user: String,
+    /// `online` or `offline`.
+    pub(super) status: &'static str,
+    /// When they were last, in milliseconds since the Unix epoch, where that is known.
+    pub(super) last_active: Option<u64>,
+}
+
+/// Whether this gateway takes clients.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// What it still waits for.
+    pub(super) waiting_for: Vec<&'static str>,
+}
+
+/// What became of a command.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Done {
+    /// The event's rank in the room; left out where everybody does not see it yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub(super) seq: Option<u64>,
+}
+
+/// What became of an event that has an id.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Sent {
+    /// The id its sender chose, or was given.
+    pub(super) id: String,
+    /// The event's rank in the room; left out where everybody does not see it yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seq: Option<u64>,
+    /// Where the log keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) partition: Option<u32>,
+    /// Where in that partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) offset: Option<i64>,
+}
+
+/// A room as one caller sees it.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct RoomShown {
+    #[schema(schema_with = id)]
+    pub(super) id: String,
+    /// The last event's seq.
+    pub(super) head: u64,
+    /// Messages and notices so far.
+    pub(super) count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Whom a direct room is with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) with: Option<String>,
+    #[schema(schema_with = kind, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<&'static str>,
+    /// Whether anybody signed in may find and join it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) public: Option<bool>,
+    /// Least seconds between two messages of one member; 0 is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) slow_mode_s: Option<u32>,
+    /// Whether only moderators and owners post.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read_only: Option<bool>,
+    /// How many are in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) members: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) created_by: Option<String>,
+    /// One's own role, where one is a member.
+    #[schema(schema_with = role, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) role: Option<&'static str>,
+    /// Whether one is muted, where one is a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) muted: Option<bool>,
+    /// Members who are online, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) online: Option<u64>,
+}
+
+/// A room.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RoomAnswer {
+    pub(super) room: RoomShown,
+    /// The seq of the change, where everybody sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seq: Option<u64>,
+}
+
+/// A room just made, or found among the public ones.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RoomFound {
+    #[schema(schema_with = id)]
+    id: String,
+    name: String,
+    #[schema(schema_with = made_kind)]
+    kind: &'static str,
+    public: bool,
+}
+
+/// A room just made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RoomMade {
+    pub(super) room: RoomFound,
+    /// The seq of its first event, where it is there for everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seq: Option<u64>,
+}
+
+/// A room of one's own list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RoomListed {
+    #[schema(schema_with = id)]
+    pub(super) id: String,
+    pub(super) name: String,
+    #[schema(schema_with = kind)]
+    pub(super) kind: &'static str,
+    pub(super) public: bool,
+    /// Whom a direct room is with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) with: Option<String>,
+    /// One's own role.
+    #[schema(schema_with = role)]
+    pub(super) role: &'static str,
+    /// The last event's seq.
+    pub(super) head: u64,
+    /// Messages and notices so far.
+    pub(super) count: u64,
+    /// Messages and notices after one's position.
+    pub(super) unread: u64,
+    /// Unread messages that name one.
+    pub(super) mentions: u64,
+    /// The last message or notice, its text cut short.
+    #[schema(value_type = Option<Event>)]
+    pub(super) last: Option<Value>,
+}
+
+/// One's own rooms; or the public ones, by id.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Rooms {
+    /// One's own: all of them.
+    Own { items: Vec<RoomListed> },
+    /// A page of the public ones.
+    Public {
+        items: Vec<RoomFound>,
+        /// Where the next page begins: its `after`.
+        next: Option<String>,
+    },
+}
+
+/// A page of a room's members.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Members {
+    pub(super) items: Vec<MemberShown>,
+    /// Where the next page begins: its `after`. A page may be short, or empty, and still name it.
+    pub(super) next: Option<String>,
+}
+
+/// A member of a room.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MemberShown {
+    pub(super) user: Person,
+    #[schema(schema_with = role)]
+    pub(super) role: &'static str,
+    pub(super) muted: bool,
+    /// How far they have read.
+    pub(super) read_seq: u64,
+}
+
+/// An event of a room's log, the same as over STOMP. Which fields there are goes by its type.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Event {
+    #[schema(schema_with = id)]
+    room: String,
+    /// Its rank in the room: 1, 2, 3 … without holes, the same for every reader, for ever.
+    #[schema(minimum = 1)]
+    seq: u64,
+    /// Messages and notices up to and including it.
+    count: u64,
+    #[schema(schema_with = room_type)]
+    r#type: String,
+    /// Chosen by its sender, or given.
+    id: String,
+    sender: Person,
+    /// When the log took it, in milliseconds since the Unix epoch.
+    at: i64,
+    /// Of `message`, `notice` and `edit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// Of `message`: the seq of what it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<u64>,
+    /// Of `message`: the users it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    mentions: Option<Vec<String>>,
+    /// Of `message`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    attachments: Option<Vec<File>>,
+    /// Of `message`: the client's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
+    meta: Option<Value>,
+    /// The sender's own headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    headers: Option<BTreeMap<String, String>>,
+    /// Of `edit`, `delete` and `reaction`: the seq of the message it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<u64>,
+    /// Of `reaction`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emoji: Option<String>,
+    /// Of `reaction`: set or withdrawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
+    /// Of `member`: whom it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// Of `member`.
+    #[schema(schema_with = change, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<String>,
+    /// Of `member` with the change `role`.
+    #[schema(schema_with = role, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    /// Of `room`, as are `name`, `public`, `slow_mode_s` and `read_only`: those that changed.
+    #[schema(schema_with = kind, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow_mode_s: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<bool>,
+    /// Of `notice`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pinned: Option<bool>,
+    /// The content is gone; or, of `room`, the room is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<bool>,
+    /// The room's state did not allow it: it changed nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    void: Option<bool>,
+    /// In pages: the seq of its last edit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_seq: Option<u64>,
+    /// In pages: when that was, in milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<i64>,
+    /// In pages: who reacted, by emoji.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reactions: Option<Vec<Reactions>>,
+    /// In pages: members who have read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_count: Option<u64>,
+}
+
+/// A file that goes with a message.
+#[derive(Debug, Serialize, ToSchema)]
+struct File {
+    id: String,
+    name: String,
+    /// Its media type.
+    r#type: String,
+    /// In bytes.
+    size: u64,
+    url: Option<String>,
+}
+
+/// The reactions to a message with one emoji.
+#[derive(Debug, Serialize, ToSchema)]
+struct Reactions {
+    emoji: String,
+    /// How many users.
+    count: u64,
+    /// Whether oneself is among them.
+    own: bool,
+}
+
+/// A message to be posted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Draft {
+    /// Its id; the same as `Idempotency-Key`, where both are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[!-~]{1,64}$")]
+    id: Option<String>,
+    /// May be left out where there are attachments.
+    text: Option<String>,
+    /// The seq of what it answers.
+    reply_to: Option<u64>,
+    /// The users it names.
+    mentions: Option<Vec<String>>,
+    attachments: Option<Vec<Attached>>,
+    /// An object of the client's own.
+    #[schema(value_type = Object, required = false)]
+    meta: Option<Value>,
+}
+
+/// A file that is to go with a message.
+#[derive(Debug, Serialize, ToSchema)]
+struct Attached {
+    id: String,
+    /// As it is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    /// Its media type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    r#type: Option<String>,
+    /// In bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    size: Option<u64>,
+}
+
+/// What a message is to say from now on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Edit {
+    text: String,
+}
+
+/// Up to where one has read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Read {
+    seq: u64,
+}
+
+/// The position after a mark.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Marked {
+    /// Never behind an earlier one, nor ahead of the room's last event.
+    pub(super) seq: u64,
+}
+
+/// A message's way.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Traced {
+    #[serde(flatten)]
+    pub(super) trace: Trace,
+    /// In the store, by the clock of who stored it.
+    pub(super) persisted_ms: Option<u64>,
+}
+
+/// A page of the history, ascending by seq.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Page {
+    items: Vec<Event>,
+    /// The last event's seq when the page was made.
+    head: u64,
+    /// Whether there is more before it.
+    has_before: bool,
+    /// Whether there is more after it.
+    has_after: bool,
+}
+
+// === impl Sent, RoomFound ===
+
+impl Sent {
+    pub(super) fn new(id: &MessageId, seq: Option<u64>) -> Self {
+        Self {
+            id: id.as_str().to_owned(),
+            seq,
+            partition: None,
+            offset: None,
+        }
+    }
+}
+
+impl RoomFound {
+    pub(super) fn new(id: &RoomId, name: &str, kind: RoomKind, public: bool) -> Self {
+        Self {
+            id: id.as_str().to_owned(),
+            name: name.to_owned(),
+            kind: kind.as_str(),
+            public,
+        }
+    }
+}
