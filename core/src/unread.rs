@@ -13,6 +13,9 @@ use crate::{
     ids::{Count, Seq, UserId},
 };
 
+/// Unread messages that name the user, as many as are counted in one room: some 100 KB. Beyond it the number stays.
+pub const MENTIONS_MAX: usize = 10_000;
+
 /// Up to where somebody has read a log. The count follows from the seq, so comparing by the seq is comparing both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadPosition {
@@ -178,7 +181,12 @@ impl Badge {
 
     /// Hears of a message that names the user. `true` if that was news and is unread.
     pub fn note_mention(&mut self, seq: Seq) -> bool {
-        seq > self.position.seq && self.mentions.insert(seq)
+        let is_news = seq > self.position.seq && self.mentions.insert(seq);
+        if self.mentions.len() > MENTIONS_MAX {
+            // The latest stay: once no more of them are unread, the number is exact again.
+            self.mentions.pop_first();
+        }
+        is_news
     }
 
     /// How far the log has come.

@@ -341,3 +341,15 @@ fn nobody_names_themselves() {
     };
     assert_eq!(named_by(&event).collect::<Vec<_>>(), [&user(1)]);
 }
+
+#[test]
+fn mentions_are_bounded_and_exact_again_once_they_are_few() {
+    let mut badge = Badge::default();
+    let last = MENTIONS_MAX as u64 + 7;
+    for seq in 1..=last {
+        badge.note_mention(Seq(seq));
+    }
+    assert_eq!(badge.mentions(), MENTIONS_MAX as u64);
+    badge.note_position(ReadPosition::at(Seq(last - 3), Count(last - 3)));
+    assert_eq!(badge.mentions(), 3);
+}
