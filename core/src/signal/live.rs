@@ -15,12 +15,17 @@ const TYPISTS_MAX: usize = 1_000;
 /// Positions that wait for the next look. Beyond it a position is dropped; the reader's next one makes up for it.
 const READS_MAX: usize = 10_000;
 
+/// Users whose shown position is remembered, so that it is shown once and never moves back. When full all are forgotten.
+const SHOWN_MAX: usize = 10_000;
+
 /// The live side of one room.
 #[derive(Debug, Default)]
 pub struct Live {
     /// By user and gateway, including those that stopped a moment ago: their counters tell repeats.
     typists: BTreeMap<(UserId, u64), Typist>,
     reads: BTreeMap<UserId, Seq>,
+    /// The positions that were shown: an owner that is late, or says it again, does not move them back.
+    shown: BTreeMap<UserId, Seq>,
 }
 
 #[derive(Debug)]
@@ -52,6 +57,9 @@ impl Live {
         match signal {
             Signal::Typing { user, on } => self.take_typing(stamp, user, on, now_ms),
             Signal::Read { user, seq, .. } => {
+                if self.shown.get(&user).is_some_and(|shown| *shown >= seq) {
+                    return None;
+                }
                 if self.reads.len() < READS_MAX || self.reads.contains_key(&user) {
                     let position = self.reads.entry(user).or_default();
                     *position = seq.max(*position);
@@ -81,6 +89,11 @@ impl Live {
         }
         if !self.reads.is_empty() {
             let reads = std::mem::take(&mut self.reads);
+            if self.shown.len() + reads.len() > SHOWN_MAX {
+                self.shown.clear();
+            }
+            self.shown
+                .extend(reads.iter().map(|(user, seq)| (user.clone(), *seq)));
             changes.push(Change::Reads(reads.into_iter().collect()));
         }
         changes
@@ -189,6 +202,29 @@ mod tests {
     }
 
     proptest! {
+        /// What is shown of anyone moves forward only, whenever it is looked at and however late a second owner is.
+        #[test]
+        fn a_position_that_is_shown_never_moves_back(
+            marks in prop::collection::vec((0_u8..3, 0_u64..20, any::<bool>()), 1..60),
+        ) {
+            let mut live = Live::default();
+            let mut seen: BTreeMap<UserId, Seq> = BTreeMap::new();
+            for (who, seq, look) in marks {
+                let user = user(&format!("u{who}"));
+                let signal = Signal::Read { user, seq: Seq(seq), count: Count(seq) };
+                live.take(stamp(1, seq), signal, 0);
+                for change in if look { live.due(0) } else { Vec::new() } {
+                    let Change::Reads(positions) = change else {
+                        continue;
+                    };
+                    for (user, seq) in positions {
+                        let before = seen.insert(user, seq);
+                        prop_assert!(before.is_none_or(|before| before < seq));
+                    }
+                }
+            }
+        }
+
         /// Positions merge by maximum, in whatever order and however often they come.
         #[test]
         fn the_furthest_position_is_shown(marks in prop::collection::vec((0_u8..3, 0_u64..100), 1..40)) {
