@@ -247,7 +247,6 @@ impl Room {
         if let Some(decoded) = self.blocked.take() {
             if let Some(event) = &decoded.event {
                 self.standing.pass_over(event, decoded.stored.seq);
-                self.note_move(event);
             }
             self.show(&decoded, false);
         }
@@ -418,8 +417,11 @@ impl Room {
         self.show(&decoded, judged == Judged::Void);
     }
 
-    /// Notes whether the user an event is about is a member now, as far as that is known.
+    /// Notes whether the user an event is about is a member now. A guess is not noted: nothing would correct it.
     fn note_move(&mut self, event: &Event) {
+        if self.standing.is_unsure() {
+            return;
+        }
         let subject = subject_of(event).unwrap_or(&event.sender.id);
         let row = self.standing.member(subject).flatten();
         self.moves.extend(row.map(|row| (subject.clone(), row)));
