@@ -246,7 +246,8 @@ pub struct Process {
     /// Where health, readiness and metrics are served. Port 0 takes any free one. Not for the public.
     #[config(env = "ROOMLOG_ADMIN_LISTEN", default = "127.0.0.1:9464")]
     pub admin_listen: Address,
-    /// What to log, as `level` or `target=level` joined by commas.
+    /// What to log, as `level` or `target=level` joined by commas. Libraries say no more at `trace` than at `debug`, as
+    /// they would show tokens and texts.
     #[config(env = "ROOMLOG_LOG", default = "info")]
     pub log: String,
     /// `json`, a line an event, or `text` for people.
