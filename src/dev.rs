@@ -3,6 +3,7 @@
 
 mod banner;
 mod demo;
+mod files;
 mod registry;
 mod secret;
 
@@ -31,6 +32,9 @@ const DEMO_USERS: [&str; 2] = ["alice", "bob"];
 
 /// The demo room, which every guest joins.
 const DEMO_ROOM: &str = "lobby";
+
+/// The variables that name the keys of somebody else's tokens.
+const OTHER_KEYS: [&str; 2] = ["ROOMLOG_JWT_JWKS_URL", "ROOMLOG_JWT_PUBLIC_KEY_FILE"];
 
 /// How long the demo users' tokens are valid.
 const DEMO_TOKEN_TTL: Span = Span(std::time::Duration::from_secs(30 * 24 * 60 * 60));
@@ -66,7 +70,10 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
     })
     .await
     .context("the embedded stack")?;
-    let mut config = settings.load_over(defaults(&stack, &secret))?;
+    let files = files::serve(options.data.as_deref(), &secret).await?;
+    let mut defaults = defaults(&stack, &secret);
+    defaults.extend(files.settings());
+    let mut config = settings.load_over(defaults)?;
     let telemetry = Telemetry::start("roomlog-dev", &config.process)?;
     let shutdown = Shutdown::on_signal()?;
     let readiness = Readiness::default();
@@ -107,7 +114,9 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
         stack: &stack,
         registry,
     };
-    demo::furnish(&running).await.context("the demo room")?;
+    if !running.tokens.is_empty() {
+        demo::furnish(&running).await.context("the demo room")?;
+    }
     // Only now, as what is to be seen is a store that is slow, not a start that is.
     stack.set_slow_store(options.slow_store.map(|span| span.0).unwrap_or_default());
     banner::print(&running, &options);
@@ -122,11 +131,10 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
 
 /// What `dev` sets below everything a user sets.
 fn defaults(stack: &Stack, secret: &str) -> Vec<(&'static str, String)> {
-    vec![
+    let mut defaults = vec![
         ("kafka-brokers", stack.kafka_addr().to_string()),
         ("dynamodb-endpoint", stack.dynamodb_endpoint()),
         ("redis-url", stack.redis_url()),
-        ("jwt-secret", secret.to_owned()),
         ("listen", "127.0.0.1:8080".to_owned()),
         ("fanout-listen", "127.0.0.1:0".to_owned()),
         ("admin-listen", "127.0.0.1:0".to_owned()),
@@ -147,7 +155,12 @@ fn defaults(stack: &Stack, secret: &str) -> Vec<(&'static str, String)> {
         ("drain", "1s".to_owned()),
         ("log", "warn,dynoxide=error".to_owned()),
         ("log-format", "text".to_owned()),
-    ]
+    ];
+    // Whoever tries an identity provider of their own needs no tokens from here.
+    if !OTHER_KEYS.iter().any(|key| std::env::var_os(key).is_some()) {
+        defaults.push(("jwt-secret", secret.to_owned()));
+    }
+    defaults
 }
 
 fn start(
@@ -168,7 +181,11 @@ fn ended(
     service.map_or(Ok(()), |ended| ended?)
 }
 
+/// The demo users' tokens, where this system makes any.
 fn tokens(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
+    if config.jwt.secret.is_none() {
+        return Ok(Vec::new());
+    }
     let token = |name: &'static str| {
         let user = UserId::parse(name)?;
         anyhow::Ok((

@@ -63,6 +63,11 @@ pub fn display_name(name: &str) -> Option<String> {
     (!seen.is_empty() && seen.len() <= NAME_BYTES_MAX).then(|| seen.to_owned())
 }
 
+/// A display name as it is looked for: whatever the size of its letters.
+pub fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
 /// Marks of no width, and those that change the direction of what follows (Unicode TR 36, section 3).
 fn is_unseen(letter: char) -> bool {
     matches!(letter,

@@ -1,6 +1,9 @@
 //! What happens in a room: the events of its log, as the domain sees them.
 
-use crate::ids::{Count, MessageId, RoomKey, Seq, UserId};
+use crate::{
+    ids::{Count, MessageId, RoomKey, Seq, UserId},
+    inbox::Letter,
+};
 
 /// An event as its sender made it, before the log has given it a place.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +81,8 @@ pub enum Body {
         /// Whether it stays on top of the room.
         pinned: bool,
     },
+    /// Something for one user, in their inbox.
+    Letter(Letter),
     /// A record whose value could not be decoded; it keeps its place.
     Unreadable,
 }
@@ -202,6 +207,12 @@ pub enum Kind {
     Room,
     /// `notice`
     Notice,
+    /// `invitation`, in inboxes only
+    Invitation,
+    /// `mention`, in inboxes only
+    Mention,
+    /// `friend-request`, in inboxes only
+    FriendRequest,
     /// `unreadable`
     Unreadable,
 }
@@ -236,6 +247,9 @@ spelled!(Kind {
     Member = "member",
     Room = "room",
     Notice = "notice",
+    Invitation = "invitation",
+    Mention = "mention",
+    FriendRequest = "friend-request",
     Unreadable = "unreadable",
 });
 spelled!(Role {
@@ -297,6 +311,7 @@ impl Body {
             Self::Member(_) => Kind::Member,
             Self::Room(_) => Kind::Room,
             Self::Notice { .. } => Kind::Notice,
+            Self::Letter(letter) => letter.about.kind(),
             Self::Unreadable => Kind::Unreadable,
         }
     }

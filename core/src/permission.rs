@@ -186,7 +186,7 @@ pub fn action_of(event: &Event, subject: Option<&Membership>) -> Option<Action> 
         Body::Message(_) => Some(Action::Post),
         Body::Reaction { .. } => Some(Action::React),
         Body::Notice { .. } => Some(Action::Notice),
-        Body::Edit { .. } | Body::Delete { .. } | Body::Unreadable => None,
+        Body::Edit { .. } | Body::Delete { .. } | Body::Letter(_) | Body::Unreadable => None,
     }
 }
 

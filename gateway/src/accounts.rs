@@ -71,6 +71,11 @@ impl Gateway {
         self.accounts.key.as_ref().ok_or_else(accounts_off)
     }
 
+    /// Whether this system makes tokens itself.
+    pub(crate) fn makes_tokens(&self) -> bool {
+        self.accounts.key.is_some()
+    }
+
     /// Refuses where another system says who is who.
     pub(crate) fn has_accounts(&self) -> Result<(), Refusal> {
         self.refresh_key()?;
@@ -326,7 +331,8 @@ fn random_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-fn accounts_off() -> Refusal {
+/// Another system says who is who.
+pub(crate) fn accounts_off() -> Refusal {
     let message = "nobody signs in here: use a token of the identity provider";
     Refusal::new(Code::AccountsOff, message)
 }

@@ -16,7 +16,7 @@ use crate::{
 /// Whether an event can be produced without a look at earlier ones.
 pub(crate) fn stands_alone(event: &Event) -> bool {
     match &event.body {
-        Body::Message(message) => message.reply_to.is_none(),
+        Body::Message(message) => message.reply_to.is_none() && message.attachments.is_empty(),
         Body::Edit { .. } | Body::Delete { .. } | Body::Reaction { .. } => false,
         _ => true,
     }

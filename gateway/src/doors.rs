@@ -1,6 +1,7 @@
-//! The doors strangers come in by, and how fast: limits that hold before anybody is known.
+//! How often something may be done that others feel: the doors strangers come in by, and what reaches other people's
+//! rooms and inboxes.
 
-use roomlog_core::{account::Login, limits::Limits};
+use roomlog_core::{account::Login, ids::UserId, limits::Limits};
 
 use crate::{
     address::Origin,
@@ -18,6 +19,13 @@ const ACCOUNT_SHARE: u32 = 6;
 /// wait while they go on, from many addresses, and no longer; who is signed in is not concerned.
 const ACCOUNT_ADDRESSES: u32 = 10;
 
+/// Changes of name or picture of one user: each is an event in every room they are in.
+const PROFILES_PER_MINUTE: u32 = 10;
+/// Friend requests of one user: each is an event in somebody's inbox.
+const FRIENDS_PER_MINUTE: u32 = 30;
+/// Uploads of one user: each is a row and an object, kept for good.
+const FILES_PER_MINUTE: u32 = 60;
+
 /// How often somebody may knock, by address and by account.
 #[derive(Debug)]
 pub(crate) struct Doors {
@@ -27,6 +35,9 @@ pub(crate) struct Doors {
     guests: Bucket,
     guests_from: Buckets,
     connects: Buckets,
+    profiles: Buckets,
+    friends: Buckets,
+    files: Buckets,
 }
 
 // === impl Doors ===
@@ -43,6 +54,9 @@ impl Doors {
             guests: Bucket::new(Limit::Guests, guests),
             guests_from: Buckets::new(Limit::Guests, per_minute(limits.guests_per_minute)),
             connects: Buckets::new(Limit::Connects, per_minute(limits.connects_per_minute)),
+            profiles: Buckets::new(Limit::Profiles, per_minute(PROFILES_PER_MINUTE)),
+            friends: Buckets::new(Limit::Friends, per_minute(FRIENDS_PER_MINUTE)),
+            files: Buckets::new(Limit::Files, per_minute(FILES_PER_MINUTE)),
         }
     }
 
@@ -63,6 +77,21 @@ impl Doors {
         let left = self.guests_from.take(from)?;
         self.guests.take(1)?;
         Ok(left)
+    }
+
+    /// Counts a change of name or picture.
+    pub(crate) fn profile(&self, user: &UserId) -> Result<Option<Left>, Empty> {
+        self.profiles.take(user)
+    }
+
+    /// Counts a friend request.
+    pub(crate) fn friend(&self, user: &UserId) -> Result<Option<Left>, Empty> {
+        self.friends.take(user)
+    }
+
+    /// Counts an upload.
+    pub(crate) fn file(&self, user: &UserId) -> Result<Option<Left>, Empty> {
+        self.files.take(user)
     }
 
     /// Counts a connection, or a renewal of somebody who was signed in.

@@ -12,7 +12,9 @@ use roomlog_core::{
     session::SessionConfig,
     unread::ReadPosition,
 };
-use roomlog_platform::{config::Config, kafka::Appended, readiness::Readiness, shutdown::Shutdown};
+use roomlog_platform::{
+    config::Config, kafka::Appended, readiness::Readiness, s3::Files, shutdown::Shutdown,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -45,6 +47,8 @@ pub(crate) struct Gateway {
     pub(crate) accounts: Accounts,
     pub(crate) users: Users,
     pub(crate) doors: Doors,
+    /// Where files are; `None` where none can be uploaded.
+    pub(crate) files: Option<Files>,
     pub(crate) reads: ReadMarks,
     pub(crate) presence: Presence,
     pub(crate) room_lists: RoomLists,
@@ -129,6 +133,10 @@ impl Gateway {
     ) -> Result<Seq, Refusal> {
         let at = self.hub.count_at(key, caller, seq).await?;
         if at.seq == Seq::ZERO {
+            return Ok(at.seq);
+        }
+        if key.is_inbox() {
+            self.mark_inbox(key, &caller.user, at.seq).await?;
             return Ok(at.seq);
         }
         let count = match at.count {

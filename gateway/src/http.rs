@@ -2,11 +2,15 @@
 
 mod accounts;
 mod amendments;
+mod attachments;
 mod direct;
 mod documents;
 mod entity_tag;
+mod friends;
 mod history;
+mod inbox;
 mod listener;
+mod me;
 mod members;
 mod messages;
 mod meter;
@@ -19,6 +23,7 @@ mod request;
 mod rooms;
 mod shape;
 mod upgrade;
+mod users;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +33,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::any,
+    routing::{any, get},
 };
 use roomlog_core::{code::Code, limits::Limits};
 use roomlog_platform::shutdown::Shutdown;
@@ -67,7 +72,17 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(accounts::refresh))
         .routes(routes!(accounts::log_out))
         .routes(routes!(accounts::ticket))
-        .routes(routes!(accounts::me))
+        .routes(routes!(me::show, me::alter))
+        .routes(routes!(attachments::grant_picture))
+        .routes(routes!(attachments::grant))
+        .routes(routes!(attachments::show))
+        .routes(routes!(users::search))
+        .routes(routes!(users::show))
+        .routes(routes!(friends::list))
+        .routes(routes!(friends::ask, friends::end))
+        .routes(routes!(inbox::page))
+        .routes(routes!(inbox::read))
+        .routes(routes!(inbox::tell_all))
         .routes(routes!(limits))
         .routes(routes!(rooms::list, rooms::create))
         .routes(routes!(rooms::show, rooms::alter, rooms::delete))
@@ -101,6 +116,7 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .layer(cors(&gateway.config.gateway.allowed_origins));
     let (router, document) = documented(api).split_for_parts();
     router
+        .route("/api/v1/avatars/{id}", get(attachments::picture))
         .merge(documents::routes(&openapi::document(document)))
         .route("/ws", any(upgrade::upgrade))
         .route("/ws/websocket", any(upgrade::upgrade))

@@ -48,6 +48,12 @@ pub(crate) enum Limit {
     Guests,
     /// Connections and renewals from one address.
     Connects,
+    /// Changes of one user's name or picture.
+    Profiles,
+    /// Friend requests of one user.
+    Friends,
+    /// Uploads of one user.
+    Files,
     /// Connections of one user.
     Connections,
     /// Rooms of one user.
@@ -119,6 +125,9 @@ impl Limit {
             Self::Account => "account",
             Self::Guests => "guests",
             Self::Connects => "connects",
+            Self::Profiles => "profiles",
+            Self::Friends => "friends",
+            Self::Files => "files",
             Self::Connections => "connections",
             Self::Rooms => "rooms",
             Self::Members => "members",
@@ -134,6 +143,9 @@ impl Limit {
             Self::Account => "too many tries to log in, wait a little",
             Self::Guests => "too many guests at once",
             Self::Connects => "too many connections from this address",
+            Self::Profiles => "too many changes of name or picture, wait a little",
+            Self::Friends => "too many friend requests, wait a little",
+            Self::Files => "too many uploads, wait a little",
             Self::Connections | Self::Rooms | Self::Members => "there is no room for one more",
         }
     }

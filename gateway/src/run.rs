@@ -18,6 +18,7 @@ use roomlog_platform::{
     link::{Links, TargetError, Targets},
     readiness::Readiness,
     redis::{Cache, CacheError},
+    s3::{Files, FilesError},
     shutdown::Shutdown,
 };
 use thiserror::Error;
@@ -82,6 +83,9 @@ pub enum RunError {
     /// The cache's address can't be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The bucket can't be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The fanouts' addresses can't be used.
     #[error("ROOMLOG_FANOUT: {0}")]
     Fanout(#[from] TargetError),
@@ -103,6 +107,7 @@ pub async fn run(
     );
     let verifier = Verifier::new(&config.jwt)?;
     let cache = Cache::connect(&config.redis)?;
+    let files = Files::connect(&config.files).await?;
     let targets = Targets::parse(&config.fanout.instances)?;
     let listener = bind(config.gateway.listen.0).await?;
     let store = Store::connect(&config.dynamodb).await;
@@ -157,6 +162,7 @@ pub async fn run(
         accounts: Accounts::new(config),
         users: Users::new(limits.clone()),
         doors: Doors::new(&limits),
+        files,
         reads: ReadMarks::start(producer.clone(), &source, &behind),
         presence,
         limits,

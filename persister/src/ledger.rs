@@ -24,6 +24,7 @@ use roomlog_platform::{
 };
 
 use crate::{
+    mail::Mail,
     moves::Step,
     states::{Missing, Overtaken, States, is_folded},
 };
@@ -51,8 +52,8 @@ pub(crate) struct Entry {
 
 #[derive(Debug)]
 enum Verdict {
-    /// An event whose state does not matter to the fold, and whom it names.
-    Plain(StoredEvent, Vec<UserId>),
+    /// An event whose state does not matter to the fold, whom it names, and what it sends to inboxes.
+    Plain(StoredEvent, Vec<UserId>, Option<Box<Mail>>),
     /// An event that changes an earlier message.
     Amending(StoredEvent, Amendment),
     /// An event to be folded.
@@ -218,11 +219,11 @@ impl Ledger {
     fn packed(&mut self, entry: Entry) -> Option<((EventRow, KeyShards), Step)> {
         let generation = entry.after.position.generation;
         let (mut changes, mut void, mut joined) = (Vec::new(), false, None);
-        let (mut amendment, mut named) = (None, Vec::new());
+        let (mut amendment, mut named, mut mail) = (None, Vec::new(), None);
         let event = match entry.verdict {
             Verdict::Nothing => return None,
-            Verdict::Plain(stored, names) => {
-                named = names;
+            Verdict::Plain(stored, names, sends) => {
+                (named, mail) = (names, sends);
                 stored
             }
             Verdict::Amending(stored, amends) => {
@@ -237,6 +238,7 @@ impl Ledger {
                 match self.states.fold(&event, stored.seq) {
                     Effect::Stands(stands) => {
                         changes = stands;
+                        mail = Mail::of(&event, stored.seq, stored.at_ms).map(Box::new);
                         joined = joiner(&event).cloned();
                     }
                     Effect::Void => void = true,
@@ -258,6 +260,7 @@ impl Ledger {
             },
             readers: readers(&event, joined),
             named,
+            mail,
             changes,
             amendment,
         };
@@ -301,7 +304,10 @@ impl Verdict {
             Ok(event) if is_folded(&event) => Self::Folded(stored, Box::new(event)),
             Ok(event) => match Amendment::of(&event, stored.seq, stored.at_ms) {
                 Some(amendment) => Self::Amending(stored, amendment),
-                None => Self::Plain(stored, named_by(&event).cloned().collect()),
+                None => {
+                    let mail = Mail::of(&event, stored.seq, stored.at_ms).map(Box::new);
+                    Self::Plain(stored, named_by(&event).cloned().collect(), mail)
+                }
             },
             Err(why) => Self::Unreadable(stored, why),
         }

@@ -4,6 +4,7 @@
 //! - `owner` is one partition of the room events: where it starts (`base`), what it makes of records (`ledger`,
 //!   `states`), what it has in flight (`task`), and how rows follow (`moves`);
 //! - `reads` is one partition of the read positions;
+//! - `mail` is what events send to inboxes: letters that are events themselves;
 //! - `shelf` writes to the store for as long as it takes.
 //!
 //! Event rows may be written in any order, as nothing follows from them. Rows that say "stored up to here" move only
@@ -13,6 +14,7 @@
 //! Whatever stops in between is done again from the partition's row, and comes to the same rows.
 
 mod ledger;
+mod mail;
 mod metrics;
 mod moves;
 mod owner;

@@ -11,6 +11,7 @@ use crate::ledger::Tally;
 const RECORDS: &str = "roomlog_persister_records_total";
 const EVENTS: &str = "roomlog_persister_events_stored_total";
 const UNREADABLE: &str = "roomlog_persister_unreadable_total";
+const LETTERS: &str = "roomlog_persister_letters_total";
 const READS: &str = "roomlog_persister_reads_stored_total";
 const WINDOWS: &str = "roomlog_persister_windows_in_flight";
 const STORE_LATENCY: &str = "roomlog_persister_store_latency_seconds";
@@ -44,6 +45,11 @@ pub(crate) fn describe() {
         UNREADABLE,
         Unit::Count,
         "Records that do not show as an event, put aside and stored as unreadable."
+    );
+    describe_counter!(
+        LETTERS,
+        Unit::Count,
+        "letters sent to inboxes, those sent again among them"
     );
     describe_counter!(
         READS,
@@ -93,6 +99,10 @@ pub(crate) fn numbered(tally: Tally) {
 
 pub(crate) fn events_stored(count: usize) {
     counter!(EVENTS).increment(count as u64);
+}
+
+pub(crate) fn letters(count: usize) {
+    counter!(LETTERS).increment(count as u64);
 }
 
 pub(crate) fn reads_stored(count: usize) {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::mail::Mail;
 use roomlog_core::{
     amendment::{Amendment, Change as Amends},
     ids::{RoomKey, Seq, UserId},
     room_log::Head,
-    room_state::Change,
+    room_state::{Change, Membership},
     unread::{Positions, ReadPosition},
 };
 use roomlog_platform::dynamo::{
@@ -27,6 +28,8 @@ pub(crate) struct Step {
     pub(crate) readers: Vec<UserId>,
     /// Whom it names.
     pub(crate) named: Vec<UserId>,
+    /// What it sends to inboxes.
+    pub(crate) mail: Option<Box<Mail>>,
     /// What it changes about the room's state.
     pub(crate) changes: Vec<Change>,
     /// What it changes about an earlier message.
@@ -35,7 +38,8 @@ pub(crate) struct Step {
 
 /// The rows that follow from a contiguous run of events, as few as possible.
 ///
-/// They are written in this order: [`Self::reads`], [`Self::mentions`] and [`Self::amendments`], [`Self::rooms`],
+/// [`Self::mail`] is sent before anything is written, and [`Self::standing`] tells who may get it.
+/// The rest is written in this order: [`Self::reads`], [`Self::mentions`] and [`Self::amendments`], [`Self::rooms`],
 /// [`Self::partition`]. The first three come before the rooms because a room's row hides the events up to it from whoever does this again, and
 /// because readers add the events after it to what they find here.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub(crate) struct Moves {
     partition: u32,
     reads: Positions<(RoomKey, UserId)>,
     mentions: BTreeSet<Mention>,
+    mail: Vec<Mail>,
     amendments: BTreeMap<Amended, Amendment>,
     rooms: BTreeMap<RoomKey, Vec<RoomMove>>,
     reached: Option<PartitionRow>,
@@ -82,6 +87,7 @@ impl Moves {
             partition,
             reads: Positions::default(),
             mentions: BTreeSet::new(),
+            mail: Vec::new(),
             amendments: BTreeMap::new(),
             rooms: BTreeMap::new(),
             reached: None,
@@ -91,15 +97,18 @@ impl Moves {
 
     /// Adds an event. Events come in log order.
     pub(crate) fn add(&mut self, step: Step) {
-        self.steps += 1 + step.named.len() + step.amendment.as_ref().map_or(0, weight);
+        self.steps += 1 + step.mail.as_ref().map_or(0, |mail| mail.weight());
+        self.steps += step.named.len() + step.amendment.as_ref().map_or(0, weight);
         let Step {
             key,
             head,
             readers,
             named,
+            mail,
             changes,
             amendment,
         } = step;
+        self.mail.extend(mail.map(|mail| *mail));
         self.mentions.extend(named.into_iter().map(|user| Mention {
             user,
             key: key.clone(),
@@ -185,6 +194,19 @@ impl Moves {
         self.rooms.values().map(Vec::as_slice)
     }
 
+    /// What is to be sent to inboxes.
+    pub(crate) fn mail(&self) -> &[Mail] {
+        &self.mail
+    }
+
+    /// How a user will stand in a room once it has moved, if that changes.
+    pub(crate) fn standing(&self, key: &RoomKey, user: &UserId) -> Option<Membership> {
+        let moves = self.rooms.get(key)?.iter().rev();
+        let mut members = moves.flat_map(|step| &step.members);
+        let member = members.find(|member| member.user == *user)?;
+        Some(member.membership)
+    }
+
     /// How far the partition is stored once all of this is.
     pub(crate) fn partition(&self) -> Option<(u32, PartitionRow)> {
         self.reached.map(|row| (self.partition, row))
@@ -261,6 +283,7 @@ mod tests {
             },
             readers: vec![user.clone()],
             named: Vec::new(),
+            mail: None,
             changes: vec![Change::Member(user, membership)],
             amendment: None,
         }

@@ -11,9 +11,9 @@ use roomlog_core::{
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{
-        AMENDS_AT_ONCE, EventRow, EventWrite, KeyShards, MENTION_BATCHES_AT_ONCE, MemberRow,
-        Mention, PartitionRow, READS_AT_ONCE, ReadMark, RoomMove, RoomRow, Running, Store,
-        StoreError,
+        AMENDS_AT_ONCE, Consistency, EventRow, EventWrite, KeyShards, MENTION_BATCHES_AT_ONCE,
+        MemberRow, Mention, PartitionRow, READS_AT_ONCE, ReadMark, RoomMove, RoomRow, Running,
+        Store, StoreError,
     },
     message_trace,
 };
@@ -45,6 +45,9 @@ const WRITERS_MAX: usize = 64;
 const MOVERS_MAX: u32 = 48;
 /// Members in a transaction that weigh as much as one request.
 const MEMBERS_PER_REQUEST: usize = 5;
+
+/// Rows of a room's members read at once.
+const READERS_PER_PAGE: u16 = 500;
 
 /// The store, as the owners use it: an operation ends when it is done, or when the store will never do it.
 #[derive(Clone, Debug)]
@@ -188,6 +191,37 @@ impl Shelf {
     ) -> Result<Vec<(RoomKey, MemberRow)>, StoreError> {
         let turn = (&self.movers, 1);
         insist(Operation::Load, turn, || self.store.members_among(pairs)).await
+    }
+
+    /// The members of a room, or nobody where they are more than so many.
+    pub(crate) async fn readers(
+        &self,
+        key: &RoomKey,
+        readers_max: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let Some(room) = key.room() else {
+            return Ok(Vec::new());
+        };
+        let mut readers = Vec::new();
+        let mut after: Option<UserId> = None;
+        loop {
+            let page = insist(Operation::Load, (&self.movers, 1), || {
+                let after = after.as_ref();
+                self.store
+                    .members(&room, after, READERS_PER_PAGE, Consistency::Strong)
+            });
+            let page = page.await?;
+            let rows = page.members.into_iter();
+            let joined = rows.filter(|row| row.membership.is_some_and(|row| row.is_in()));
+            readers.extend(joined.map(|row| row.user));
+            if readers.len() > readers_max {
+                return Ok(Vec::new());
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(readers);
+            }
+        }
     }
 }
 

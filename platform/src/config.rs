@@ -4,11 +4,13 @@
 //! `ROOMLOG_KAFKA_BROKERS` is the key `kafka.brokers` in the file and `--kafka-brokers` on the command line.
 
 mod bounds;
+mod files;
 mod load;
 mod security;
 mod value;
 
 pub use bounds::Bounds;
+pub use files::Files;
 pub use load::{ConfigError, Source, VARIABLE_PREFIX, flags, load, template};
 pub use value::{Address, LogFormat, Ratio, SaslMechanism, Secret, SecurityProtocol, Span};
 
@@ -39,6 +41,9 @@ pub struct Config {
     /// What clients may do at most.
     #[config(nested)]
     pub bounds: Bounds,
+    /// Files that go with messages.
+    #[config(nested)]
+    pub files: Files,
     /// Fan-out and where to find it.
     #[config(nested)]
     pub fanout: Fanout,

@@ -12,6 +12,8 @@ mod amendments;
 mod bulletin;
 mod error;
 mod events;
+mod files;
+mod friends;
 mod item;
 mod members;
 mod mentions;
@@ -43,6 +45,8 @@ pub use self::{
     events::{
         Direction, EVENTS_READ_BYTES_MAX, EVENTS_READ_MAX, EventPage, EventQuery, EventWrite,
     },
+    files::FileRow,
+    friends::FriendRow,
     members::{MemberPage, READS_AT_ONCE, ReadMark},
     mentions::{MENTION_BATCHES_AT_ONCE, Mention},
     rooms::{MEMBERS_PER_MOVE_MAX, MembershipMove, Moved, PublicPage, RoomMove, RoomNames},
@@ -52,6 +56,7 @@ pub use self::{
     },
     running::Running,
     sessions::SessionRow,
+    users::{Everyone, FoundUser, ProfileChange},
 };
 use crate::config::Dynamodb;
 

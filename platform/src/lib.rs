@@ -11,6 +11,7 @@ pub mod message_trace;
 pub mod readiness;
 pub mod redis;
 pub mod registry;
+pub mod s3;
 pub mod shutdown;
 pub mod stored_event;
 pub mod telemetry;

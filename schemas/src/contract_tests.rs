@@ -13,6 +13,7 @@ use roomlog_core::{
         RoomKind, Sender,
     },
     ids::{Count, MessageId, RoomId, RoomKey, Seq, UserId},
+    inbox::{About, Letter},
 };
 
 use crate::{
@@ -313,6 +314,30 @@ fn room() -> impl Strategy<Value = RoomEvent> {
         )
 }
 
+fn letter() -> impl Strategy<Value = Letter> {
+    let about = prop_oneof![
+        Just(About::Invitation),
+        Just(About::Mention),
+        Just(About::Notice),
+        Just(About::FriendRequest),
+    ];
+    let room = proptest::option::of("[A-Za-z0-9_-]{1,64}");
+    (
+        about,
+        room,
+        proptest::option::of(rank()),
+        ".{0,9}",
+        any::<bool>(),
+    )
+        .prop_map(|(about, room, seq, text, accepted)| Letter {
+            about,
+            room: room.map(|room| RoomId::parse(&room).expect("alphabet")),
+            seq,
+            text,
+            accepted,
+        })
+}
+
 fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         message().prop_map(Body::Message),
@@ -326,6 +351,7 @@ fn body() -> impl Strategy<Value = Body> {
         (user(), change()).prop_map(|(user, change)| Body::Member(MemberEvent { user, change })),
         room().prop_map(Body::Room),
         (".{0,9}", any::<bool>()).prop_map(|(text, pinned)| Body::Notice { text, pinned }),
+        letter().prop_map(Body::Letter),
         Just(Body::Unreadable),
     ]
 }

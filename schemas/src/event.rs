@@ -11,8 +11,10 @@ use roomlog_core::{
         Attachment, Body, Event, Kind, MemberChange, MemberEvent, Message, Role, RoomEvent,
         RoomKind, Sender,
     },
-    ids::{MessageId, RoomKey, Seq, UserId},
+    ids::{MessageId, RoomId, RoomKey, Seq, UserId},
+    inbox::{About, Letter},
 };
+use serde::{Deserialize, Serialize};
 
 use self::row::Row;
 use crate::{
@@ -23,6 +25,15 @@ use crate::{
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS));
 static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS, &SCHEMA));
+
+/// What `meta` holds of a letter.
+#[derive(Serialize, Deserialize)]
+struct LetterMeta<'a> {
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    room: Option<std::borrow::Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    accepted: bool,
+}
 
 /// The framed value of an event.
 pub fn encode_event(event: &Event) -> Bytes {
@@ -110,6 +121,7 @@ fn body_row(body: &Body) -> Row<'_> {
                 pinned: *pinned,
             });
         }
+        Body::Letter(letter) => row.message = Some(letter_row(letter)),
         Body::Unreadable => {}
     }
     row
@@ -129,6 +141,23 @@ fn message_row(message: &Message) -> row::Message<'_> {
         mentions: mentions.collect(),
         attachments: attachments.collect(),
         meta: Some(message.meta.as_str().into()).filter(|_| !message.meta.is_empty()),
+    }
+}
+
+/// A letter is written as a message that points at an event: `reply_to` is its seq, and what else there is to say is
+/// in `meta`. Readers of the log without an idea of inboxes thus have nothing new to learn.
+fn letter_row(letter: &Letter) -> row::Message<'_> {
+    let meta = LetterMeta {
+        room: letter.room.as_ref().map(|room| room.as_str().into()),
+        accepted: letter.accepted,
+    };
+    let meta = serde_json::to_string(&meta).expect("texts and a flag are JSON");
+    row::Message {
+        text: letter.text.as_str().into(),
+        reply_to: letter.seq.map(|seq| long(seq.0)),
+        mentions: Vec::new(),
+        attachments: Vec::new(),
+        meta: Some(meta.into()),
     }
 }
 
@@ -159,7 +188,12 @@ fn room_row(room: &RoomEvent) -> row::RoomChange<'_> {
 
 /// The body that the row's type names.
 fn body(row: Row<'static>) -> Result<Body, DecodeError> {
-    match known("type", Kind::parse(&row.kind))? {
+    let kind = known("type", Kind::parse(&row.kind))?;
+    // A notice is a letter where it came into somebody's inbox.
+    if let Some(about) = About::of(kind).filter(|_| row.notice.is_none()) {
+        return letter(about, known("message", row.message)?);
+    }
+    match kind {
         Kind::Message => message(known("message", row.message)?),
         Kind::Edit => edit(known("edit", row.edit)?),
         Kind::Delete => {
@@ -172,7 +206,9 @@ fn body(row: Row<'static>) -> Result<Body, DecodeError> {
             text: notice.text.into_owned(),
             pinned: notice.pinned,
         }),
-        Kind::Unreadable => Ok(Body::Unreadable),
+        Kind::Invitation | Kind::Mention | Kind::FriendRequest | Kind::Unreadable => {
+            Ok(Body::Unreadable)
+        }
     }
 }
 
@@ -196,6 +232,22 @@ fn message(row: row::Message<'static>) -> Result<Body, DecodeError> {
             .map(attachment)
             .collect::<Result<_, _>>()?,
         meta: row.meta.unwrap_or_default().into_owned(),
+    }))
+}
+
+fn letter(about: About, row: row::Message<'static>) -> Result<Body, DecodeError> {
+    let meta = row.meta.unwrap_or_default();
+    let meta: LetterMeta<'_> = known("message.meta", serde_json::from_str(&meta).ok())?;
+    let room = meta
+        .room
+        .map(|room| known("message.meta.room", RoomId::parse(&room).ok()));
+    let seq = row.reply_to.map(|seq| unsigned(seq, "reply_to"));
+    Ok(Body::Letter(Letter {
+        about,
+        room: room.transpose()?,
+        seq: seq.transpose()?.map(Seq),
+        text: row.text.into_owned(),
+        accepted: meta.accepted,
     }))
 }
 

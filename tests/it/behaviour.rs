@@ -2,15 +2,19 @@
 
 mod accounts;
 mod acknowledging;
+mod attachments;
 mod connect;
 mod doors;
 mod framing;
 mod heart_beat;
+mod identity_provider;
+mod inbox;
 mod leaving;
 mod limits;
 mod members;
 mod messages;
 mod presence;
+mod profiles;
 mod rates;
 mod refusal;
 mod rest;

@@ -54,6 +54,10 @@ impl Connection {
                 seq,
             } => match topic {
                 Topic::Room(room) => self.mark_read(request, (&room).into(), seq),
+                Topic::Inbox => match self.inbox() {
+                    Some(key) => self.mark_read(request, key, seq),
+                    None => self.finish(request, Err(not_signed_in())),
+                },
                 _ => self.finish(request, Ok(Done::Plain)),
             },
             Action::Close { code, reason } => {
@@ -231,14 +235,18 @@ impl Connection {
             envelope,
             ack,
         } = subscribe;
-        let (Topic::Room(room), Some(member)) = (topic, &self.member) else {
+        let key = match topic {
+            Topic::Room(room) => Some(RoomKey::from(room)),
+            Topic::Inbox => self.inbox(),
+            _ => None,
+        };
+        let (Some(key), Some(member)) = (key, &self.member) else {
             let refusal = Refusal::new(
                 Code::BadDestination,
                 "this server does not serve this destination",
             );
             return self.finish(request, Err(refusal));
         };
-        let key = RoomKey::from(room);
         let starting = Subscription::starting(key.clone(), envelope, ack);
         self.subscriptions.insert(index, starting);
         let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());
@@ -249,6 +257,12 @@ impl Connection {
             }
             .boxed(),
         );
+    }
+
+    /// The log of the user's own letters.
+    fn inbox(&self) -> Option<RoomKey> {
+        let member = self.member.as_ref()?;
+        Some(RoomKey::inbox(&member.user.id))
     }
 
     /// From here on nothing is written for this subscription, whatever is still under way.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use roomlog_core::{
     code::{Code, Refusal},
-    event::Event,
+    event::{Body, Event},
     ids::{MessageId, RoomKey},
     permission::Action,
     session::{ContentType, Done, Publish, RequestId},
@@ -89,9 +89,7 @@ impl Connection {
                 1_000,
             ));
         }
-        let traceparent = event.headers.iter().find(|(name, _)| name == "traceparent");
-        let traceparent = traceparent.map(|(_, value)| value.as_str());
-        let record = Record::of(&event, &self.gateway.origin, traceparent);
+        let record = record_of(&self.gateway, &event);
         Ok(Prepared {
             request: publish.request,
             record,
@@ -192,6 +190,17 @@ impl Ask {
     }
 }
 
+/// A SEND's event for the log; a client may have begun a trace.
+fn record_of(gateway: &Gateway, event: &Event) -> Record {
+    let traceparent = event.headers.iter().find(|(name, _)| name == "traceparent");
+    let traceparent = traceparent.map(|(_, value)| value.as_str());
+    Record::of(event, &gateway.origin, traceparent)
+}
+
+fn has_files(event: &Event) -> bool {
+    matches!(&event.body, Body::Message(message) if !message.attachments.is_empty())
+}
+
 /// The events, if what each is about is there and its room agrees.
 async fn check_all(
     gateway: &Gateway,
@@ -202,10 +211,14 @@ async fn check_all(
     let mut checked = Vec::with_capacity(prepared.len());
     for Prepared {
         request,
-        event,
-        record,
+        mut event,
+        mut record,
     } in prepared
     {
+        if has_files(&event) {
+            gateway.attach(&mut event).await?;
+            record = record_of(gateway, &event);
+        }
         let purpose = purpose_of(gateway, caller, &event).await?;
         if !matches!(purpose, Purpose::May(Action::Post)) {
             let entered = gateway.hub.enter(&event.key, caller, purpose.clone(), None);

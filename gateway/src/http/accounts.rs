@@ -1,4 +1,4 @@
-//! Signing in: guests, tickets and who one is.
+//! Signing in: accounts, guests and tickets.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use super::{
     openapi::{BODY, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Body, Raw, SignedIn, parse},
-    shape::{Entered, Me, Person, Ticket},
+    shape::{Entered, Person, Ticket},
 };
 use crate::{
-    accounts::Entrance,
+    accounts::{Entrance, accounts_off},
     address::Origin,
     auth::TICKET_TTL_S,
     clock,
@@ -35,9 +35,6 @@ use crate::{
     publish::{Record, fresh_id},
     users::User,
 };
-
-/// The role of everyone who is no admin.
-const USER_ROLE: &str = "user";
 
 /// Who comes without an account.
 #[derive(Deserialize, ToSchema)]
@@ -88,7 +85,7 @@ pub(super) struct LogOut {
     post, path = "/auth/guest", tag = "accounts", operation_id = "enterAsGuest", request_body = Guest, security(()),
     responses((status = 200, body = Entered, description = "Signed in.")),
     extensions(("x-refusals" = json!(refusals(&[
-        BODY, &[Code::NotFound, Code::TooMany, Code::StoreUnavailable, Code::Internal],
+        BODY, &[Code::NotFound, Code::AccountsOff, Code::TooMany, Code::StoreUnavailable, Code::Internal],
     ])))),
 )]
 pub(super) async fn guest(
@@ -97,6 +94,9 @@ pub(super) async fn guest(
     meter: Meter,
     Body(guest): Body<Guest>,
 ) -> Answer {
+    if !gateway.makes_tokens() {
+        return Err(accounts_off().into());
+    }
     if !gateway.config.gateway.guests {
         return Err(Problem::new(Code::NotFound, "guests can't sign in here"));
     }
@@ -281,22 +281,8 @@ pub(super) async fn ticket(State(gateway): State<Arc<Gateway>>, signed_in: Signe
     Ok(Json(Ticket { ticket, expires_in }).into_response())
 }
 
-/// Who one is.
-#[utoipa::path(
-    get, path = "/me", tag = "users", operation_id = "getMe",
-    responses((status = 200, body = Me, description = "Oneself.")),
-    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN])))),
-)]
-pub(super) async fn me(signed_in: SignedIn) -> Answer {
-    let role = match signed_in.identity.is_admin {
-        true => "admin",
-        false => USER_ROLE,
-    };
-    let user = described(&signed_in.user);
-    Ok(Json(Me { user, role }).into_response())
-}
-
-fn described(user: &User) -> Person {
+/// A user who is here, as others see them.
+pub(super) fn described(user: &User) -> Person {
     let profile = user.profile();
     Person {
         id: user.id.as_str().to_owned(),

@@ -63,8 +63,9 @@ pub(super) async fn post(
         headers: Vec::new(),
         body: &bytes,
     };
-    let event = draft.event(signed_in.user.sender(), &gateway.limits)?;
+    let mut event = draft.event(signed_in.user.sender(), &gateway.limits)?;
     signed_in.pace(&event)?;
+    gateway.attach(&mut event).await?;
     let traceparent = headers.get("traceparent");
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let record = Record::of(&event, &gateway.origin, traceparent);

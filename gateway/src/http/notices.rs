@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use roomlog_core::{code::Code, event::Body as EventBody};
+use roomlog_core::{code::Code, event::Body as EventBody, limits::Limits};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -30,6 +30,19 @@ pub(super) struct Notice {
     pinned: bool,
 }
 
+/// Refuses what is no text of a notice.
+pub(super) fn checked_text(text: &str, limits: &Limits) -> Result<(), Problem> {
+    if text.trim().is_empty() {
+        return Err(Problem::new(Code::BadRequest, "a notice has a text"));
+    }
+    let max = limits.text_bytes_max;
+    if text.len() > max {
+        let message = format!("a text has at most {max} bytes");
+        return Err(Problem::new(Code::TooLarge, message));
+    }
+    Ok(())
+}
+
 /// Puts up a notice in a room.
 #[utoipa::path(
     post, path = "/rooms/{id}/notices", tag = "messages", operation_id = "postNotice", params(Room, IdempotencyKey),
@@ -47,16 +60,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     Body(notice): Body<Notice>,
 ) -> Answer {
-    if notice.text.trim().is_empty() {
-        return Err(Problem::new(Code::BadRequest, "a notice has a text"));
-    }
-    let max = gateway.limits.text_bytes_max;
-    if notice.text.len() > max {
-        return Err(Problem::new(
-            Code::TooLarge,
-            format!("a text has at most {max} bytes"),
-        ));
-    }
+    checked_text(&notice.text, &gateway.limits)?;
     let body = EventBody::Notice {
         text: notice.text,
         pinned: notice.pinned,

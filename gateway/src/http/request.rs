@@ -27,7 +27,7 @@ pub(super) struct SignedIn {
     pub(super) user: Arc<User>,
     pub(super) identity: Identity,
     pub(super) caller: Caller,
-    meter: Meter,
+    pub(super) meter: Meter,
 }
 
 /// The signed-in sender of an event, which counts as a message and not as a request: a retry of it is free.

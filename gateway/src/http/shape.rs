@@ -46,14 +46,6 @@ pub(super) struct Ticket {
     pub(super) expires_in: u64,
 }
 
-/// Oneself.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Me {
-    pub(super) user: Person,
-    /// `user` or `admin`: the role in everything, not that in a room.
-    pub(super) role: &'static str,
-}
-
 /// Which members of a room are online.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Online {

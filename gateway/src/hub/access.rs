@@ -3,7 +3,7 @@
 use roomlog_core::{
     code::{Code, Refusal},
     event::Event,
-    ids::{Seq, UserId},
+    ids::{RoomKey, Seq, UserId},
     permission::{self, Action, Scene, action_of},
     room_state::Membership,
     standing::Standing,
@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Create,
     /// Change it, or somebody's membership.
     Change(Box<Event>),
+    /// Leave a letter in somebody's inbox.
+    Leave,
     /// Bring the two people of a direct room together; the room's id says who they are.
     Meet(Box<Event>),
 }
@@ -44,13 +46,27 @@ impl Purpose {
     }
 }
 
+/// Decides on an inbox: its owner reads it, and the server alone writes to it.
+fn decide_on_inbox(key: &RoomKey, caller: &Caller, purpose: &Purpose) -> Result<(), Refusal> {
+    let is_own = *key == RoomKey::inbox(&caller.user);
+    match purpose {
+        Purpose::Leave => Ok(()),
+        Purpose::May(Action::Find | Action::Read) if is_own => Ok(()),
+        _ => Err(permission::refusal(Code::NotFound)),
+    }
+}
+
 /// Decides; `next` is the seq the request would get at the earliest.
 pub(crate) fn decide(
+    key: &RoomKey,
     standing: &Standing,
     caller: &Caller,
     purpose: &Purpose,
     next: Seq,
 ) -> Result<(), Refusal> {
+    if key.is_inbox() {
+        return decide_on_inbox(key, caller, purpose);
+    }
     match purpose {
         Purpose::May(action) => may(standing, caller, *action),
         Purpose::Create if standing.room().is_none() && next == Seq(1) => Ok(()),
@@ -68,6 +84,7 @@ pub(crate) fn decide(
             stands(standing, event, next)
         }
         Purpose::Meet(event) => stands(standing, event, next),
+        Purpose::Leave => Err(permission::refusal(Code::NotFound)),
     }
 }
 
@@ -93,7 +110,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use roomlog_core::{
         event::{Body, MemberChange, MemberEvent, Role, RoomKind, Sender},
-        ids::{MessageId, RoomKey},
+        ids::MessageId,
         room_state::{MemberState, RoomMeta},
     };
 
@@ -136,7 +153,8 @@ mod tests {
             user: user("alice"),
             is_admin: false,
         };
-        let decided = decide(standing, &caller, purpose, Seq(next));
+        let key = RoomKey::parse("r").unwrap();
+        let decided = decide(&key, standing, &caller, purpose, Seq(next));
         decided.err().map(|refusal| refusal.code)
     }
 
@@ -155,6 +173,43 @@ mod tests {
             }),
             headers: Vec::new(),
         }))
+    }
+
+    #[test]
+    fn an_inbox_is_read_by_its_owner_and_written_by_the_server_alone() {
+        let (own, other) = (RoomKey::inbox(&user("alice")), RoomKey::inbox(&user("bob")));
+        let empty = Standing::default();
+        let outcome = |key, is_admin, purpose: &Purpose| {
+            let caller = Caller {
+                user: user("alice"),
+                is_admin,
+            };
+            let decided = decide(key, &empty, &caller, purpose, Seq(1));
+            decided.err().map(|refusal| refusal.code)
+        };
+        assert_eq!(outcome(&own, false, &Purpose::READ), None);
+        assert_eq!(outcome(&other, true, &Purpose::Leave), None);
+        for is_admin in [false, true] {
+            assert_eq!(
+                outcome(&other, is_admin, &Purpose::READ),
+                Some(Code::NotFound)
+            );
+            for purpose in [&Purpose::POST, &Purpose::NOTICE, &Purpose::Create] {
+                assert_eq!(outcome(&own, is_admin, purpose), Some(Code::NotFound));
+            }
+        }
+        let room = RoomKey::parse("r").unwrap();
+        let left = decide(
+            &room,
+            &standing(Role::Owner),
+            &Caller {
+                user: user("alice"),
+                is_admin: true,
+            },
+            &Purpose::Leave,
+            Seq(6),
+        );
+        assert!(left.is_err(), "a room is no inbox");
     }
 
     #[test]

@@ -37,9 +37,13 @@ pub(super) fn refuse_for_want_of(open: &mut OpenRoom, users: &[UserId]) {
 
 /// The users whose rows a request needs and that are not known.
 fn needed_rows(room: &Room, ask: &Ask) -> Vec<UserId> {
+    if ask.key.is_inbox() {
+        // Whose it is says its key.
+        return Vec::new();
+    }
     let mut users = match &ask.purpose {
         Purpose::Change(event) | Purpose::Meet(event) => room.standing().unknown_of(event),
-        Purpose::May(_) | Purpose::Create => Vec::new(),
+        Purpose::May(_) | Purpose::Create | Purpose::Leave => Vec::new(),
     };
     if let Action::Look { users: wanted, .. } = &ask.action {
         let unknown = |user: &&UserId| room.standing().member(user).is_none();
@@ -146,7 +150,7 @@ impl Source {
         room.touch(clock::monotonic_ms());
         let next = room.head().next();
         let now_ms = clock::unix_ms();
-        let decision = decide(room.standing(), &ask.caller, &ask.purpose, next);
+        let decision = decide(&ask.key, room.standing(), &ask.caller, &ask.purpose, next);
         let decision = decision.and_then(|()| room.paced(&ask, now_ms));
         match (ask.action, decision) {
             (
@@ -158,7 +162,9 @@ impl Source {
                 _,
             ) => {
                 // Someone who was removed still gets what happened up to that.
-                let may_read = decide(room.standing(), &ask.caller, &Purpose::READ, next).is_ok();
+                let standing = room.standing();
+                let may_read = decide(&ask.key, standing, &ask.caller, &Purpose::READ, next);
+                let may_read = may_read.is_ok();
                 let pulled = room.pull(&subscriber, next, may_read);
                 self.note_member(room, &subscriber.user);
                 // A connection that is gone is found by its closed outbox.

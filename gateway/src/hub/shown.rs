@@ -5,6 +5,7 @@ use roomlog_core::{
     amendment::{Amendment, Amendments},
     event::{Body, Event, Kind, Numbered},
     ids::{Count, RoomKey, Seq},
+    session::Topic,
     stomp::{Envelope, Mark, MessageFrame, Provenance},
 };
 use roomlog_platform::stored_event::StoredEvent;
@@ -124,8 +125,8 @@ impl Decoded {
             .map_or(Kind::Unreadable, |event| event.body.kind());
         let body = self.body(is_void);
         let (seq, count) = (stored.seq.to_string(), stored.count.to_string());
-        let message_id = format!("{}-{seq}", stored.key);
-        let destination = destination(&stored.key);
+        let topic = topic_of(&stored.key);
+        let (message_id, destination) = (topic.message_id(stored.seq.0), topic.destination());
         let timestamp = stored.at_ms.to_string();
         let server = [
             ("message-id", message_id.as_str()),
@@ -189,8 +190,9 @@ pub(crate) fn text(frame: bytes::Bytes) -> Utf8Bytes {
     Utf8Bytes::try_from(frame).expect("frames of ours are UTF-8")
 }
 
-fn destination(key: &RoomKey) -> String {
-    format!("/topic/rooms/{key}")
+/// Where the events of a log are subscribed to.
+fn topic_of(key: &RoomKey) -> Topic {
+    key.room().map_or(Topic::Inbox, Topic::Room)
 }
 
 /// The frame that tells a subscriber to begin anew after `head`.
@@ -205,8 +207,8 @@ pub(crate) fn reset_frame(
     let body = format!(
         r#"{{"type":"reset","room":"{key}","head":{head},"count":{count},"epoch":"{epoch}","reason":"{reason}"}}"#
     );
-    let message_id = format!("{key}-reset-{head}");
-    let destination = destination(key);
+    let topic = topic_of(key);
+    let (message_id, destination) = (topic.reset_id(head.0), topic.destination());
     let server = [
         ("message-id", message_id.as_str()),
         ("destination", &destination),

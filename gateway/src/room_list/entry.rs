@@ -1,7 +1,7 @@
 //! One room on one user's list.
 
 use roomlog_core::{
-    event::{Body, Event},
+    event::{Body, Event, MemberChange},
     ids::{RoomKey, Seq, UserId},
     room_state::{Membership, RoomMeta},
     unread::{Badge, ReadPosition, named_by, readers_by},
@@ -134,6 +134,9 @@ impl Entry {
                 }
                 None => false,
             },
+            Body::Member(member) if member.change == MemberChange::Profile => {
+                last.is_some_and(|last| last.show_sender(event))
+            }
             body if body.kind().counts() && last.is_none_or(|last| last.seq < stored.seq) => {
                 self.last = Some(Preview::of(stored));
                 true
@@ -200,6 +203,22 @@ impl Preview {
             at_ms: stored.at_ms,
             body,
         }
+    }
+
+    /// Shows the sender as they are shown now; `true` if they are another, or were shown in another way.
+    fn show_sender(&mut self, event: &Event) -> bool {
+        let sender = &event.sender;
+        let shown = json!({
+            "id": sender.id.as_str(),
+            "name": sender.name,
+            "avatar": sender.avatar,
+        });
+        let is_theirs = self.body["sender"]["id"] == sender.id.as_str();
+        let changes = is_theirs && self.body["sender"] != shown;
+        if changes {
+            self.body["sender"] = shown;
+        }
+        changes
     }
 
     fn delete(&mut self) {

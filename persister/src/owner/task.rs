@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{OwnerError, Progress, Resources, base};
 use crate::{
     ledger::{Entry, Ledger, Window},
+    mail,
     metrics::{self, Lasting},
     moves::{Moves, Step},
 };
@@ -188,8 +189,11 @@ impl Owner {
         if self.mover.is_empty() && !self.moves.is_empty() {
             let moves = std::mem::replace(&mut self.moves, Moves::none(self.partition));
             self.moving_to = moves.partition().map(|(_, row)| row);
-            let shelf = self.resources.shelf.clone();
-            self.mover.spawn(async move { shelf.make(&moves).await });
+            let resources = Arc::clone(&self.resources);
+            self.mover.spawn(async move {
+                mail::post(&resources, &moves).await?;
+                resources.shelf.make(&moves).await
+            });
         }
     }
 

@@ -15,6 +15,7 @@ pub(super) mod name {
     pub(in super::super) const ACCEPTED: &str = "accepted";
     pub(in super::super) const ACCOUNT: &str = "account";
     pub(in super::super) const AT: &str = "at";
+    pub(in super::super) const ATTACHMENT: &str = "attachment";
     pub(in super::super) const AVATAR: &str = "avatar";
     pub(in super::super) const BY_SEQ: &str = "by_seq";
     pub(in super::super) const CHANGED: &str = "changed_seq";
@@ -29,12 +30,15 @@ pub(super) mod name {
     pub(in super::super) const DELETED_SEQ: &str = "deleted_seq";
     pub(in super::super) const EPOCH: &str = "epoch";
     pub(in super::super) const EXPIRES_AT: &str = "expires_at";
+    pub(in super::super) const FOLDED: &str = "folded";
+    pub(in super::super) const FRIEND: &str = "friend";
     pub(in super::super) const GENERATION: &str = "generation";
     pub(in super::super) const GIVEN_AT: &str = "given_at";
     pub(in super::super) const GUEST: &str = "guest";
     pub(in super::super) const HASH: &str = "hash";
     pub(in super::super) const HEAD: &str = "head";
     pub(in super::super) const ID: &str = "id";
+    pub(in super::super) const INITIAL: &str = "initial";
     pub(in super::super) const KIND: &str = "kind";
     pub(in super::super) const LISTED: &str = "listed";
     pub(in super::super) const LOCALE: &str = "locale";
@@ -63,6 +67,7 @@ pub(super) mod name {
     pub(in super::super) const SESSION: &str = "session";
     pub(in super::super) const SESSIONS_VERSION: &str = "sessions_version";
     pub(in super::super) const SHARDS: &str = "shards";
+    pub(in super::super) const SIZE: &str = "size";
     pub(in super::super) const SLOW_MODE_S: &str = "slow_mode_s";
     pub(in super::super) const STATE: &str = "state";
     pub(in super::super) const STORED: &str = "stored";
@@ -209,7 +214,8 @@ pub(super) struct ChangeParts {
     pub(super) expression: String,
     pub(super) condition: Option<String>,
     pub(super) names: HashMap<String, String>,
-    pub(super) values: Item,
+    /// `None` for an update that only removes: an empty set of values is refused.
+    pub(super) values: Option<Item>,
 }
 
 // === impl Change ===
@@ -294,18 +300,19 @@ impl Change {
         self
     }
 
-    /// The update, ready to be sent. Sets at least one attribute.
+    /// The update, ready to be sent. Sets or removes at least one attribute.
     pub(super) fn parts(self) -> ChangeParts {
-        let mut expression = format!("SET {}", self.sets.join(", "));
-        if !self.removes.is_empty() {
-            expression.push_str(" REMOVE ");
-            expression.push_str(&self.removes.join(", "));
-        }
+        let clauses = [("SET", self.sets), ("REMOVE", self.removes)];
+        let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
+        let clauses: Vec<String> = clauses
+            .map(|(clause, parts)| format!("{clause} {}", parts.join(", ")))
+            .collect();
+        let expression = clauses.join(" ");
         ChangeParts {
             expression,
             condition: self.condition,
             names: self.names,
-            values: self.values,
+            values: Some(self.values).filter(|values| !values.is_empty()),
         }
     }
 }

@@ -294,7 +294,7 @@ impl Store {
             .update_expression(parts.expression)
             .set_condition_expression(parts.condition)
             .set_expression_attribute_names(Some(parts.names))
-            .set_expression_attribute_values(Some(parts.values))
+            .set_expression_attribute_values(parts.values)
             .build()
             .map_err(StoreError::built)?;
         Ok(TransactWriteItem::builder().update(update).build())
@@ -316,7 +316,7 @@ impl Store {
             .update_expression(parts.expression)
             .set_condition_expression(parts.condition)
             .set_expression_attribute_names(Some(parts.names))
-            .set_expression_attribute_values(Some(parts.values))
+            .set_expression_attribute_values(parts.values)
             .send()
             .await;
         match sent {

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use roomlog_core::{
+    account::folded,
     event::{Kind, Role, RoomKind},
     ids::{Count, RoomId, RoomKey, Seq, UserId},
     room_log::{Head, Position},
@@ -360,6 +361,7 @@ impl UserRow {
             named(name::GUEST, flag(self.guest)),
             named(name::CREATED_AT, number(self.created_at_ms)),
         ]);
+        item.extend(name_keys(&self.name));
         if let Some(avatar) = &self.avatar {
             item.extend([named(name::AVATAR, text(avatar))]);
         }
@@ -384,6 +386,20 @@ impl UserRow {
 }
 
 // === shared by rows ===
+
+/// What a user is found by: the first letter of their name, and all of it. A name has a first letter, but an index
+/// takes no empty key, so that one without is not in it.
+pub(super) fn name_keys(shown: &str) -> Vec<(String, AttributeValue)> {
+    let folded = folded(shown);
+    let initial: String = folded.chars().take(1).collect();
+    match initial.is_empty() {
+        true => Vec::new(),
+        false => vec![
+            named(name::INITIAL, text(&initial)),
+            named(name::FOLDED, text(&folded)),
+        ],
+    }
+}
 
 /// An attribute with its name, as an item holds it.
 pub(super) fn named(name: &str, value: AttributeValue) -> (String, AttributeValue) {

@@ -24,6 +24,8 @@ pub(super) const SESSIONS: &str = "sessions";
 pub(super) const MENTIONS: &str = "mentions";
 pub(super) const PATCHES: &str = "patches";
 pub(super) const REACTIONS: &str = "reactions";
+pub(super) const FRIENDS: &str = "friends";
+pub(super) const ATTACHMENTS: &str = "attachments";
 
 /// Index of `rooms`: the rooms of a partition with their heads.
 pub(super) const BY_PARTITION: &str = "by_partition";
@@ -31,6 +33,8 @@ pub(super) const BY_PARTITION: &str = "by_partition";
 pub(super) const LISTED: &str = "public";
 /// Index of `users`: by login name. Guests have none.
 pub(super) const BY_LOGIN: &str = "by_login";
+/// Index of `users`: by the first letter of the display name and then all of it, both folded.
+pub(super) const BY_NAME: &str = "by_name";
 
 /// A table takes seconds to come up in the cloud and milliseconds elsewhere; beyond this something is wrong.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(120);
@@ -97,12 +101,20 @@ fn all() -> Vec<Table> {
         table(ROOMS_OF, name::USER, Some((name::ROOM, S))),
         table(PARTITIONS, name::PARTITION, None),
         Table {
-            indexes: vec![Index {
-                name: BY_LOGIN,
-                hash: (name::LOGIN, S),
-                range: None,
-                includes: &[],
-            }],
+            indexes: vec![
+                Index {
+                    name: BY_LOGIN,
+                    hash: (name::LOGIN, S),
+                    range: None,
+                    includes: &[],
+                },
+                Index {
+                    name: BY_NAME,
+                    hash: (name::INITIAL, S),
+                    range: Some((name::FOLDED, S)),
+                    includes: &[name::NAME, name::AVATAR],
+                },
+            ],
             ..table(USERS, name::USER, None)
         },
         table(PATCHES, name::ROOM, Some((name::TARGET, N))),
@@ -114,6 +126,8 @@ fn all() -> Vec<Table> {
             expiry: Some(name::EXPIRES_AT),
             ..table(SESSIONS, name::SESSION, None)
         },
+        table(ATTACHMENTS, name::ATTACHMENT, None),
+        table(FRIENDS, name::USER, Some((name::FRIEND, S))),
         table("devices", name::USER, Some(("token", S))),
     ]
 }

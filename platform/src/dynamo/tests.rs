@@ -235,7 +235,8 @@ fn amended_row(by: &str, change: Amends) -> (Item, Amendment, Option<String>) {
     let (_, mut row, change) = written(&key, &amendment);
     let parts = change.parts();
     for (placeholder, attribute) in parts.names {
-        let value = parts.values[&placeholder.replace('#', ":")].clone();
+        let values = parts.values.as_ref().expect("values");
+        let value = values[&placeholder.replace('#', ":")].clone();
         row.insert(attribute, value);
     }
     (row, amendment, parts.condition)

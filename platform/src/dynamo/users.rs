@@ -4,8 +4,8 @@ use roomlog_core::ids::UserId;
 
 use super::{
     Consistency, Moved, Store, StoreError,
-    item::{Change, Item, name, text},
-    rows::{UserRow, named},
+    item::{Change, Fields, Item, name, text},
+    rows::{UserRow, name_keys, named},
     tables,
 };
 
@@ -70,24 +70,138 @@ impl Store {
         }
     }
 
-    /// Replaces a user's name and picture. `false` when there is no such user.
+    /// Changes how a user is shown. Answers the row there is then; `None` when there is no such user.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn update_user(
         &self,
         id: &UserId,
-        display_name: &str,
-        avatar: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        let change = Change::default().set(name::NAME, text(display_name));
-        let change = match avatar {
-            Some(avatar) => change.set(name::AVATAR, text(avatar)),
-            None => change.remove(name::AVATAR),
+        shown: &ProfileChange,
+    ) -> Result<Option<UserRow>, StoreError> {
+        let mut change = Change::default().if_exists(name::USER);
+        if let Some(wanted) = &shown.name {
+            change = change.set(name::NAME, text(wanted));
+            for (key, value) in name_keys(wanted) {
+                change = change.set(&key, value);
+            }
+        }
+        for (attribute, wanted) in [(name::AVATAR, &shown.avatar), (name::LOCALE, &shown.locale)] {
+            change = match wanted {
+                Some(Some(wanted)) => change.set(attribute, text(wanted)),
+                Some(None) => change.remove(attribute),
+                None => change,
+            };
+        }
+        match self.update(tables::USERS, user_key(id), change).await? {
+            Moved::Forward => self.user(id, Consistency::Strong).await,
+            Moved::Already => Ok(None),
+        }
+    }
+
+    /// Users, a page at a time, in no order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn everyone(&self, after: Option<&str>) -> Result<Everyone, StoreError> {
+        let page = self
+            .client
+            .scan()
+            .table_name(self.tables.name(tables::USERS))
+            .projection_expression("#user")
+            .expression_attribute_names("#user", name::USER)
+            // Login names have rows of their own, which have no name to be shown.
+            .filter_expression("attribute_exists(#name)")
+            .expression_attribute_names("#name", name::NAME)
+            .set_exclusive_start_key(
+                after.map(|key| Item::from_iter([named(name::USER, text(key))])),
+            )
+            .send()
+            .await
+            .map_err(StoreError::of)?;
+        let parsed = |item: Item| {
+            let mut row = Fields::of(tables::USERS, item);
+            row.parsed(name::USER, |id| UserId::parse(id).ok())
         };
-        let change = change.if_exists(name::USER);
-        let moved = self.update(tables::USERS, user_key(id), change).await?;
-        Ok(moved == Moved::Forward)
+        let items = page.items.unwrap_or_default();
+        Ok(Everyone {
+            users: items.into_iter().map(parsed).collect::<Result<_, _>>()?,
+            next: match page.last_evaluated_key {
+                Some(key) => Fields::of(tables::USERS, key).text(name::USER)?,
+                None => None,
+            },
+        })
+    }
+
+    /// The users whose names begin like this, in the order of their names. The index lags a moment behind the rows.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn users_named(&self, begin: &str, limit: u16) -> Result<Vec<FoundUser>, StoreError> {
+        let keys = name_keys(begin);
+        let [(_, initial), (_, folded)] = keys.as_slice() else {
+            return Ok(Vec::new());
+        };
+        let answer = self
+            .client
+            .query()
+            .table_name(self.tables.name(tables::USERS))
+            .index_name(tables::BY_NAME)
+            .key_condition_expression("#initial = :initial AND begins_with(#folded, :folded)")
+            .expression_attribute_names("#initial", name::INITIAL)
+            .expression_attribute_names("#folded", name::FOLDED)
+            .expression_attribute_values(":initial", initial.clone())
+            .expression_attribute_values(":folded", folded.clone())
+            .limit(i32::from(limit))
+            .send()
+            .await
+            .map_err(StoreError::of)?;
+        let items = answer.items.unwrap_or_default();
+        items.into_iter().map(FoundUser::from_item).collect()
+    }
+}
+
+/// Some of all users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Everyone {
+    /// Who, in no order.
+    pub users: Vec<UserId>,
+    /// Where the next page begins: a key of the table, which need not be a user's.
+    pub next: Option<String>,
+}
+
+/// What is to change about how a user is shown: the outer `None` leaves a field as it is, the inner one clears it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// Display name.
+    pub name: Option<String>,
+    /// Where a picture is.
+    pub avatar: Option<Option<String>>,
+    /// The language they want, as a BCP 47 tag.
+    pub locale: Option<Option<String>>,
+}
+
+/// A user as a search shows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundUser {
+    /// Who.
+    pub id: UserId,
+    /// Display name.
+    pub name: String,
+    /// Where a picture is.
+    pub avatar: Option<String>,
+}
+
+// === impl FoundUser ===
+
+impl FoundUser {
+    fn from_item(item: Item) -> Result<Self, StoreError> {
+        let mut row = Fields::of(tables::USERS, item);
+        Ok(Self {
+            id: row.parsed(name::USER, |id| UserId::parse(id).ok())?,
+            name: row.text(name::NAME)?.unwrap_or_default(),
+            avatar: row.text(name::AVATAR)?,
+        })
     }
 }
 

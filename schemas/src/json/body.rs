@@ -9,6 +9,7 @@ use roomlog_core::{
     amendment::{Amended, Reactions},
     event::{Attachment, Body, Kind, MemberChange, MemberEvent, Message, Numbered, RoomEvent},
     ids::{Count, RoomKey, Seq, UserId},
+    inbox::{About, Letter},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
@@ -165,6 +166,12 @@ struct AttachmentJson<'a> {
     url: Option<String>,
 }
 
+#[derive(Serialize)]
+struct SourceJson<'a> {
+    room: &'a str,
+    seq: Option<u64>,
+}
+
 struct Attachments<'a>(&'a [Attachment]);
 struct Headers<'a>(&'a [(String, String)]);
 
@@ -276,6 +283,7 @@ fn own_fields<M: SerializeMap>(map: &mut M, body: &Body) -> Result<(), M::Error>
             map.serialize_entry("text", text)?;
             map.serialize_entry("pinned", pinned)
         }
+        Body::Letter(letter) => letter_fields(map, letter),
         Body::Unreadable => Ok(()),
     }
 }
@@ -295,6 +303,22 @@ fn message_fields<M: SerializeMap>(map: &mut M, message: &Message) -> Result<(),
     match object {
         Some(object) => map.serialize_entry("meta", object),
         None => map.serialize_entry("meta", &Headers(&[])),
+    }
+}
+
+/// Where the letter points: the event itself is read there.
+fn letter_fields<M: SerializeMap>(map: &mut M, letter: &Letter) -> Result<(), M::Error> {
+    if let Some(room) = &letter.room {
+        let source = SourceJson {
+            room: room.as_str(),
+            seq: letter.seq.map(|seq| seq.0),
+        };
+        map.serialize_entry("source", &source)?;
+    }
+    match letter.about {
+        About::FriendRequest => map.serialize_entry("accepted", &letter.accepted),
+        About::Notice if letter.room.is_none() => map.serialize_entry("text", &letter.text),
+        About::Notice | About::Invitation | About::Mention => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod disk;
 pub(crate) mod dynamo;
+pub(crate) mod files;
 pub(crate) mod kafka;
 mod port;
 pub(crate) mod process;

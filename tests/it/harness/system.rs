@@ -264,6 +264,8 @@ impl System {
             ("ROOMLOG_FANOUT", fanouts.join(",")),
         ];
         variables.extend(settings.map(|(name, value)| (name.into(), value)));
+        let files = super::files::settings().await;
+        variables.extend(files.map(|(name, value)| (name.into(), value)));
         let system = Self {
             kafka: servers.kafka.brokers(),
             dynamodb: servers.dynamodb.endpoint(),

@@ -116,6 +116,8 @@ variable "services" {
         reactions  = ["CreateTable", "DescribeTable"]
         mentions   = ["CreateTable", "DescribeTable"]
         sessions   = ["CreateTable", "DescribeTable", "DescribeTimeToLive", "UpdateTimeToLive"]
+        attachments = ["CreateTable", "DescribeTable"]
+        friends    = ["CreateTable", "DescribeTable"]
         devices    = ["CreateTable", "DescribeTable"]
       }
     }

@@ -16,14 +16,19 @@ locals {
     rooms_of   = { hash = "user", range = "room", keys = { user = "S", room = "S" } }
     partitions = { hash = "partition", keys = { partition = "S" } }
     users = {
-      hash    = "user", keys = { user = "S", login = "S" }
-      indexes = { by_login = { hash = "login", range = null, includes = [] } }
+      hash = "user", keys = { user = "S", login = "S", initial = "S", folded = "S" }
+      indexes = {
+        by_login = { hash = "login", range = null, includes = [] }
+        by_name  = { hash = "initial", range = "folded", includes = ["name", "avatar"] }
+      }
     }
     patches   = { hash = "room", range = "target", keys = { room = "S", target = "N" } }
     reactions = { hash = "room", range = "reaction", keys = { room = "S", reaction = "S" } }
     mentions  = { hash = "user", range = "mention", keys = { user = "S", mention = "S" } }
     # The one table whose rows may vanish by themselves: nothing that was said ever does.
     sessions = { hash = "session", keys = { session = "S" }, expiry = "expires_at" }
+    attachments = { hash = "attachment", keys = { attachment = "S" } }
+    friends  = { hash = "user", range = "friend", keys = { user = "S", friend = "S" } }
     devices  = { hash = "user", range = "token", keys = { user = "S", token = "S" } }
   }
 }

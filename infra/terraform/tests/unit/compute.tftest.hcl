@@ -19,7 +19,7 @@ variables {
     ROOMLOG_REDIS_URL  = "arn:aws:secretsmanager:us-east-1:123456789012:secret:redis"
   }
   table_prefix                   = "test."
-  table_arns                     = { for table in ["events", "rooms", "members", "rooms_of", "partitions", "users", "patches", "reactions", "mentions", "sessions", "devices"] : table => "arn:aws:dynamodb:us-east-1:123456789012:table/test.${table}" }
+  table_arns                     = { for table in ["events", "rooms", "members", "rooms_of", "partitions", "users", "patches", "reactions", "mentions", "sessions", "devices", "friends", "attachments"] : table => "arn:aws:dynamodb:us-east-1:123456789012:table/test.${table}" }
   kafka_arn                      = "arn:aws:kafka:us-east-1:123456789012:cluster/roomlog-test/1"
   kafka_name                     = "roomlog-test"
   kafka_brokers                  = "b-1:9098"

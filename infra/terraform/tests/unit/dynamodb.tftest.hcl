@@ -21,6 +21,7 @@ run "makes_every_table_with_its_keys" {
       "test.events"     = ["room_shard", "seq"]
       "test.rooms"      = ["room", ""]
       "test.members"    = ["room", "user"]
+      "test.friends"    = ["user", "friend"]
       "test.rooms_of"   = ["user", "room"]
       "test.partitions" = ["partition", ""]
       "test.users"      = ["user", ""]
@@ -59,7 +60,7 @@ run "has_the_indexes_of_the_program" {
   }
 
   assert {
-    condition     = alltrue([for name, table in aws_dynamodb_table.this : length(table.global_secondary_index) == lookup({ rooms = 2, users = 1 }, name, 0)])
+    condition     = alltrue([for name, table in aws_dynamodb_table.this : length(table.global_secondary_index) == lookup({ rooms = 2, users = 2 }, name, 0)])
     error_message = "an index too many"
   }
 }

@@ -1,0 +1,127 @@
+//! Inboxes: letters the gateway itself sends, and how far their readers are. Letters that follow from events of rooms
+//! are the persister's.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use roomlog_core::{
+    code::Refusal,
+    event::Sender,
+    ids::{Count, RoomKey, Seq, UserId},
+    inbox::{About, Letter},
+    unread::ReadPosition,
+};
+use roomlog_platform::dynamo::ReadMark;
+
+use crate::{
+    accounts::store_refusal,
+    gateway::Gateway,
+    hub::{Caller, Purpose},
+    publish::Record,
+};
+
+/// Letters of one notice to everyone that are under way at the same time.
+const LETTERS_AT_ONCE: usize = 64;
+
+impl Gateway {
+    /// Puts a letter into somebody's inbox. Again for the same cause, it is there once.
+    pub(crate) async fn leave_letter(
+        &self,
+        reader: &UserId,
+        sender: Sender,
+        letter: Letter,
+        cause: &str,
+    ) -> Result<(), Refusal> {
+        let caller = Caller {
+            user: sender.id.clone(),
+            is_admin: false,
+        };
+        let event = letter.to(reader, sender, cause);
+        let record = Record::of(&event, &self.origin, None);
+        let produced = self.hub.produce(&caller, Purpose::Leave, record, None);
+        self.acknowledged(&event.id, produced.await?.arrives().await)?;
+        Ok(())
+    }
+
+    /// Tells somebody that a user wants to be friends, or agreed to.
+    pub(crate) async fn tell_of_friend(
+        &self,
+        reader: &UserId,
+        sender: Sender,
+        accepted: bool,
+        since_ms: i64,
+    ) -> Result<(), Refusal> {
+        let cause = format!("{}/{reader}/{since_ms}/{accepted}", sender.id);
+        let letter = Letter {
+            accepted,
+            ..Letter::of_people(About::FriendRequest)
+        };
+        self.leave_letter(reader, sender, letter, &cause).await
+    }
+
+    /// How far a user's inbox goes, and how far they have read it. Every letter counts, so that a letter's number is
+    /// its seq.
+    pub(crate) async fn inbox(&self, caller: &Caller) -> Result<(Seq, Seq), Refusal> {
+        let key = RoomKey::inbox(&caller.user);
+        let entered = self.hub.enter(&key, caller, Purpose::READ, None).await?;
+        let row = [(key, caller.user.clone())];
+        let rows = self.source.store.members_among(&row).await;
+        let rows = rows.map_err(|error| store_refusal(&error))?;
+        let read = rows.first().map_or(Seq::ZERO, |(_, row)| row.read_seq);
+        Ok((entered.head, read.min(entered.head)))
+    }
+
+    /// Marks an inbox read. Unlike a room's marks nobody else sees these, so that they go to the store directly.
+    pub(crate) async fn mark_inbox(
+        &self,
+        key: &RoomKey,
+        user: &UserId,
+        seq: Seq,
+    ) -> Result<(), Refusal> {
+        let at = ReadPosition::at(seq, Count(seq.0));
+        let mark = ReadMark {
+            key: key.clone(),
+            user: user.clone(),
+            seq: at.seq,
+            count: at.count,
+        };
+        let moved = self.source.store.move_reads(&[mark]).await;
+        moved.map_err(|error| store_refusal(&error))
+    }
+}
+
+/// Puts a notice into the inbox of everyone there is. Whoever stops it begins it again under the same id.
+pub(crate) async fn tell_everyone(gateway: Arc<Gateway>, sender: Sender, text: String, id: String) {
+    let letter = Letter {
+        text,
+        ..Letter::of_people(About::Notice)
+    };
+    let cause = format!("everyone/{id}");
+    let mut after: Option<String> = None;
+    let mut told = 0;
+    loop {
+        let page = match gateway.source.store.everyone(after.as_deref()).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, told, "a notice did not reach everyone; send it again under its id");
+                return;
+            }
+        };
+        let letters = stream::iter(page.users).map(|reader| {
+            let (gateway, cause) = (&gateway, &cause);
+            let (sender, letter) = (sender.clone(), letter.clone());
+            async move { gateway.leave_letter(&reader, sender, letter, cause).await }
+        });
+        let sent: Vec<_> = letters.buffer_unordered(LETTERS_AT_ONCE).collect().await;
+        told += sent.iter().filter(|sent| sent.is_ok()).count();
+        if let Some(Err(refusal)) = sent.into_iter().find(Result::is_err) {
+            tracing::error!(%refusal, told, "a notice did not reach everyone; send it again under its id");
+            return;
+        }
+        after = page.next;
+        if after.is_none() {
+            tracing::info!(target: "audit", user = %sender.id, told, "a notice went to everyone");
+            return;
+        }
+    }
+}
