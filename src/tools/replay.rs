@@ -170,8 +170,9 @@ async fn read(
     offsets: Range<i64>,
     mut visit: impl FnMut(&LogRecord, Option<Outcome>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    // Numbers are right only from a log's first record on. What is a retry follows from the records just before it.
     let is_whole = log.begins_anew && offsets.start == 0;
-    let mut numbers = is_whole.then(|| RoomLog::empty(log.spec, GENERATION));
+    let mut numbers = RoomLog::empty(log.spec, GENERATION);
     let mut stream = log.reader.open(log.spec.partition, offsets.start);
     let mut next = offsets.start;
     while next < offsets.end {
@@ -182,14 +183,10 @@ async fn read(
             .iter()
             .filter(|record| record.offset < offsets.end);
         for record in ours {
-            if record.is_carried() {
-                continue;
-            }
-            let place = numbers
-                .as_mut()
-                .map(|numbers| numbers.apply(&record.as_ref(GENERATION)));
-            if !matches!(place, Some(Outcome::Duplicate { .. } | Outcome::Foreign(_))) {
-                visit(record, place)?;
+            let place = numbers.apply(&record.as_ref(GENERATION));
+            let is_again = matches!(place, Outcome::Duplicate { .. } | Outcome::Foreign(_));
+            if !is_again && !record.is_carried() {
+                visit(record, is_whole.then_some(place))?;
             }
         }
     }

@@ -35,6 +35,8 @@ fn is_full() -> bool {
 
 /// Runs one fault: load before it, through it and after it.
 async fn under(system: &mut System, fault: &str, make: impl AsyncFnOnce(&mut System, &mut Load)) {
+    // What the fault before has left is over.
+    system.servers().kafka.in_step().await;
     let mut load = Load::begin(system, fault, ROOMS, load::STEADY).await;
     make(system, &mut load).await;
     load.end(system).await;

@@ -27,6 +27,8 @@ const SESSION_IS_OVER: Duration = Duration::from_secs(9);
 /// How a fanout goes.
 #[derive(Clone, Copy, Debug)]
 enum Going {
+    /// It stays: what the machine's other work costs by itself.
+    Not,
     /// It is killed, and comes back after a while.
     Killed(Duration),
     /// It is stopped as an operator does, and started at once.
@@ -38,13 +40,11 @@ enum Going {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_notices_the_end_of_one_fanout_of_two_groups() {
     let mut system = system(2, &[]).await;
-    measured(
-        &mut system,
-        "two groups, SIGKILL of either's only fanout",
-        Going::Killed(ABSENCE),
-        if is_full() { 10 } else { 2 },
-    )
-    .await;
+    let rounds = if is_full() { 10 } else { 2 };
+    let nobody = "two groups, nobody goes, for comparison";
+    measured(&mut system, nobody, Going::Not, rounds).await;
+    let killed = "two groups, SIGKILL of either's only fanout";
+    measured(&mut system, killed, Going::Killed(ABSENCE), rounds).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,6 +98,11 @@ async fn measured(system: &mut System, name: &str, going: Going, rounds: usize) 
     for round in 0..rounds {
         let index = round % 2;
         match going {
+            Going::Not => {
+                load.lasts(ABSENCE).await;
+                silences.extend(load.silences().await);
+                continue;
+            }
             Going::Killed(absence) => {
                 system.kill(Role::Fanout, index);
                 load.lasts(absence).await;

@@ -10,6 +10,8 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 /// How long a process is missed before it is started again.
 const ABSENCE: Duration = Duration::from_secs(2);
 const STORM_ROUNDS: usize = 3;
+/// A broker hands its partitions over before it ends.
+const STOP_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_process_of_ours_is_missed() {
@@ -64,8 +66,11 @@ async fn no_process_of_ours_is_missed() {
                     }
                 }
                 for node in 0..3 {
-                    system.servers().kafka.node(node).terminate();
-                    system.servers().kafka.restart(node).await;
+                    let kafka = &mut system.servers().kafka;
+                    kafka.node(node).terminate();
+                    kafka.node(node).exited(STOP_LIMIT).await;
+                    kafka.restart(node).await;
+                    kafka.in_step().await;
                 }
             },
         )

@@ -175,6 +175,29 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until every partition has all its copies in step, as an operator does before the next broker is touched.
+    pub(crate) async fn in_step(&self) {
+        wait::until("all copies to be in step", START_LIMIT, async || {
+            let brokers = self.brokers();
+            let look = move || {
+                let client: BaseConsumer = ClientConfig::new()
+                    .set("bootstrap.servers", brokers)
+                    .create()
+                    .ok()?;
+                let metadata = client.fetch_metadata(None, METADATA_LIMIT).ok()?;
+                let mut partitions = metadata
+                    .topics()
+                    .iter()
+                    .flat_map(|topic| topic.partitions());
+                partitions
+                    .all(|partition| partition.isr().len() == partition.replicas().len())
+                    .then_some(())
+            };
+            tokio::task::spawn_blocking(look).await.ok().flatten()
+        })
+        .await;
+    }
+
     /// How many brokers the cluster says it has; none while it does not answer.
     pub(crate) async fn listed(&self) -> usize {
         let brokers = self.brokers();
