@@ -13,6 +13,7 @@ pub(crate) mod rest;
 mod scratch;
 #[cfg(feature = "kafka-tls")]
 pub(crate) mod secure;
+mod settings;
 pub(crate) mod socket;
 pub(crate) mod stomp;
 pub(crate) mod system;

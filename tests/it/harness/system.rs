@@ -16,9 +16,9 @@ use super::{
     proxy::Proxy,
     redis::Redis,
     rest::Rest,
-    scratch,
+    scratch, settings,
     traffic::{Seen, Sight},
-    user::{self, User},
+    user::User,
 };
 
 /// What a system runs on.
@@ -174,7 +174,7 @@ impl System {
 
     /// The same, with settings other than the harness's.
     pub(crate) async fn start_with(shape: Shape, settings: &[(&str, &str)]) -> Self {
-        let mut variables = common_variables();
+        let mut variables = settings::common(TABLE_PREFIX);
         variables.retain(|(name, _)| settings.iter().all(|(other, _)| name != other));
         variables.extend(
             settings
@@ -297,7 +297,7 @@ impl System {
     /// The same before anything was started: good for its tools.
     #[cfg(feature = "kafka-tls")]
     pub(crate) fn prepared(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
-        let mut variables = common_variables();
+        let mut variables = settings::common(TABLE_PREFIX);
         variables.retain(|(name, _)| settings.iter().all(|(other, _)| name != other));
         let given = settings.iter().filter(|(_, value)| !value.is_empty());
         variables.extend(given.map(|(name, value)| ((*name).into(), (*value).into())));
@@ -543,39 +543,6 @@ fn number(row: &dynamo::Row, attribute: &str) -> u64 {
         .and_then(|value| value.as_n().ok())
         .and_then(|value| value.parse().ok());
     value.unwrap_or_else(|| panic!("no number {attribute} in {row:?}"))
-}
-
-/// What every service is told, unless a test says otherwise.
-fn common_variables() -> Vec<(String, String)> {
-    let variables = [
-        ("ROOMLOG_ADMIN_LISTEN", "127.0.0.1:0"),
-        ("ROOMLOG_CONNECTIONS_PER_USER", "0"),
-        ("ROOMLOG_CONNECTS_PER_MINUTE", "0"),
-        ("ROOMLOG_DRAIN", "2s"),
-        ("ROOMLOG_DYNAMODB_REGION", dynamo::REGION),
-        ("ROOMLOG_FRAMES_PER_SECOND", "0"),
-        ("ROOMLOG_GUESTS", "true"),
-        ("ROOMLOG_GUESTS_PER_MINUTE", "0"),
-        ("ROOMLOG_HEART_BEAT", "1s"),
-        ("ROOMLOG_JWT_SECRET", user::SECRET),
-        ("ROOMLOG_LOG_FORMAT", "text"),
-        ("ROOMLOG_REQUESTS_PER_SECOND", "0"),
-        ("ROOMLOG_SENDS_BURST", "100000"),
-        ("ROOMLOG_SENDS_PER_SECOND", "100000"),
-        ("ROOMLOG_SIGN_INS_PER_MINUTE", "0"),
-        ("ROOMLOG_SUBSCRIBES_PER_SECOND", "0"),
-        ("ROOMLOG_TABLE_PREFIX", TABLE_PREFIX),
-        ("ROOMLOG_TOPICS_PARTITIONS", "6"),
-        ("AWS_ACCESS_KEY_ID", dynamo::KEY),
-        ("AWS_SECRET_ACCESS_KEY", dynamo::KEY),
-        // No question goes to the address where a cloud machine would find its credentials.
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("NO_COLOR", "1"),
-        ("RUST_BACKTRACE", "1"),
-    ];
-    variables
-        .map(|(name, value)| (name.into(), value.into()))
-        .to_vec()
 }
 
 fn program(name: &str, arguments: &[&str], variables: Vec<(String, String)>) -> Program {

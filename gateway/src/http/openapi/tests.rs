@@ -1,3 +1,5 @@
+//! What the document of the interface must hold, whatever the routes are.
+
 #![allow(clippy::unwrap_used)]
 
 use super::*;
