@@ -19,6 +19,7 @@ mod openapi;
 mod page;
 mod presence;
 mod problem;
+mod readers;
 mod request;
 mod rooms;
 mod shape;
@@ -94,6 +95,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(direct::open))
         .routes(routes!(history::page, messages::post))
         .routes(routes!(amendments::edit, amendments::delete))
+        .routes(routes!(readers::list))
         .routes(routes!(amendments::react, amendments::unreact))
         .routes(routes!(messages::read))
         .routes(routes!(presence::room))

@@ -24,6 +24,7 @@ mod presence;
 mod profile;
 mod publish;
 mod rate;
+mod readers;
 mod reads;
 mod room_list;
 mod run;

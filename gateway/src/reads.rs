@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     hub::{Source, unsent},
+    readers::Readers,
     room_list::{Ear, Heard},
 };
 
@@ -59,8 +60,8 @@ impl ReadMarks {
     /// Starts gathering.
     pub(crate) fn start(producer: Producer, source: &Source, shutdown: &Shutdown) -> Self {
         let (marks, received) = mpsc::channel(MARKS_MAX);
-        let links = Arc::clone(&source.links);
-        shutdown.spawn(gather(producer, links, received, shutdown.clone()));
+        let (links, readers) = (Arc::clone(&source.links), source.readers.clone());
+        shutdown.spawn(gather(producer, links, readers, received, shutdown.clone()));
         Self {
             marks,
             ear: source.ear.clone(),
@@ -99,6 +100,7 @@ impl ReadMarks {
 async fn gather(
     producer: Producer,
     links: Arc<Links>,
+    readers: Readers,
     mut marks: mpsc::Receiver<Mark>,
     shutdown: Shutdown,
 ) {
@@ -116,11 +118,22 @@ async fn gather(
         while let Ok(mark) = marks.try_recv() {
             taken.push(mark);
         }
-        for (room, batch) in by_room(taken.drain(..)) {
+        let rooms = by_room(taken.drain(..));
+        readers.read(positions(&rooms));
+        for (room, batch) in rooms {
             tell(&links, &room, &batch);
             send(&producer, room, batch);
         }
     }
+}
+
+fn positions(rooms: &HashMap<RoomId, Batch>) -> Vec<(RoomKey, UserId, ReadPosition)> {
+    let batches = rooms.iter().flat_map(|(room, batch)| {
+        let key = RoomKey::from(room);
+        let positions = batch.positions.iter();
+        positions.map(move |(user, at)| (key.clone(), user.clone(), at))
+    });
+    batches.collect()
 }
 
 /// Tells whoever watches the room, wherever they are. What is lost on the way is read from the store.

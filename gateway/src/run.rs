@@ -35,6 +35,7 @@ use crate::{
     hub::{Hub, Source},
     metrics,
     presence::Presence,
+    readers::Readers,
     reads::ReadMarks,
     room_list::{self, RoomLists},
     trace::Traces,
@@ -138,7 +139,9 @@ pub async fn run(
         &behind,
     );
     let (ear, hearing) = room_list::ear();
+    let readers = Readers::new(store.clone(), cache.clone(), config.presence.names_max);
     let source = Source {
+        readers,
         links,
         cache,
         store,

@@ -5,6 +5,7 @@
 //!   `states`), what it has in flight (`task`), and how rows follow (`moves`);
 //! - `reads` is one partition of the read positions;
 //! - `mail` is what events send to inboxes: letters that are events themselves;
+//! - `readers` moves the sets of readers in Redis along;
 //! - `shelf` writes to the store for as long as it takes.
 //!
 //! Event rows may be written in any order, as nothing follows from them. Rows that say "stored up to here" move only
@@ -19,6 +20,7 @@ mod metrics;
 mod moves;
 mod owner;
 mod owners;
+mod readers;
 mod reads;
 mod service;
 mod shelf;

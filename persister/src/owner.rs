@@ -16,12 +16,14 @@ use roomlog_platform::{
 use thiserror::Error;
 
 pub(crate) use self::task::{own, put_aside};
-use crate::{ledger::HeadMissing, shelf::Shelf, states::Overtaken};
+use crate::{ledger::HeadMissing, readers::ReaderSets, shelf::Shelf, states::Overtaken};
 
 /// What the owners of one instance share.
 pub(crate) struct Resources {
     /// The store.
     pub(crate) shelf: Shelf,
+    /// Moves the sets of readers along.
+    pub(crate) readers: ReaderSets,
     /// Reads the room events.
     pub(crate) events: Reader,
     /// Reads the read positions.

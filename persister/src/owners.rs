@@ -203,6 +203,7 @@ async fn own(
     release: &CancellationToken,
 ) -> Result<(), OwnerError> {
     let resources = Arc::clone(resources);
+    resources.readers.doubt();
     if place.topic == READS_TOPIC {
         reads::own(resources, place.partition, progress, release).await
     } else {

@@ -63,6 +63,7 @@ async fn store(
         } = batch;
         let marks = coalesced(resources, &records).await;
         resources.shelf.move_reads(&marks).await?;
+        resources.readers.read(&marks);
         metrics::reads_stored(marks.len());
         let position = Position {
             generation,

@@ -12,6 +12,7 @@ use roomlog_platform::{
         topics::{self, TopicError},
     },
     readiness::{Condition, Readiness},
+    redis::{Cache, CacheError},
     shutdown::Shutdown,
 };
 use thiserror::Error;
@@ -21,6 +22,7 @@ use crate::{
     metrics,
     owner::{OwnerError, Resources},
     owners::{Finished, Owners},
+    readers::ReaderSets,
     shelf::Shelf,
 };
 
@@ -36,6 +38,9 @@ const RETRY_CEILING: Duration = Duration::from_secs(3);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the sets of readers may take to be brought up to date at the end. What is left makes the sets doubtful when
+/// the next owner begins.
+const READERS_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the persister does not run.
 #[derive(Debug, Error)]
@@ -51,6 +56,9 @@ pub enum RunError {
     /// The store refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The cache's address can't be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// The log can't be written.
     #[error(transparent)]
     Producer(#[from] ConnectError),
@@ -101,7 +109,9 @@ pub async fn run(
 ) -> Result<(), RunError> {
     metrics::describe();
     let ready = readiness.condition("persister");
-    let Some(resources) = start(config, shutdown).await? else {
+    let behind = Shutdown::default();
+    let readers = ReaderSets::start(Cache::connect(&config.redis)?, &behind);
+    let Some(resources) = start(config, readers, shutdown).await? else {
         return Ok(());
     };
     let (membership, mut rebalances) = Membership::join(
@@ -122,6 +132,8 @@ pub async fn run(
     // The group lets go of a member whose receiver is gone, so it is kept until the last commit is made.
     membership.close(LEAVE_TIMEOUT).await;
     drop(rebalances);
+    behind.begin();
+    behind.finished(READERS_WAIT).await;
     outcome
 }
 
@@ -133,13 +145,17 @@ struct Instance<'a> {
 }
 
 /// Reaches log and store, and holds the topic to what was recorded; `None` when told to stop meanwhile.
-async fn start(config: &Config, shutdown: &Shutdown) -> Result<Option<Resources>, RunError> {
+async fn start(
+    config: &Config,
+    readers: ReaderSets,
+    shutdown: &Shutdown,
+) -> Result<Option<Resources>, RunError> {
     let kafka = KafkaConfig::from(&config.kafka);
     let store = Store::connect(&config.dynamodb).await;
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
     loop {
         let attempt = tokio::select! {
-            attempt = reach(&kafka, &store) => attempt,
+            attempt = reach(&kafka, &store, &readers) => attempt,
             () = shutdown.begun() => return Ok(None),
         };
         match attempt {
@@ -161,11 +177,16 @@ fn is_passing(error: &RunError) -> bool {
     }
 }
 
-async fn reach(kafka: &KafkaConfig, store: &Store) -> Result<Resources, RunError> {
+async fn reach(
+    kafka: &KafkaConfig,
+    store: &Store,
+    readers: &ReaderSets,
+) -> Result<Resources, RunError> {
     let topic = store.events_topic().await?.ok_or(RunError::NotRecorded)?;
     topics::check(kafka, &topic.topic, topic.partition_count).await?;
     Ok(Resources {
         shelf: Shelf::new(store.clone(), &topic.topic),
+        readers: readers.clone(),
         events: Reader::new(kafka, &topic.topic, GROUP)?,
         reads: Reader::new(kafka, READS_TOPIC, GROUP)?,
         producer: Producer::connect(kafka, CONNECT_TIMEOUT).await?,

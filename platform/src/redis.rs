@@ -6,6 +6,7 @@
 mod heads;
 mod once;
 mod presence;
+mod reads;
 mod tail;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 pub use heads::{CHANGED_ROOMS_MAX, HeadsKey};
 pub use presence::{Lease, UserStatus};
+pub use reads::{Belief, ReaderMove, ReadersPage};
 pub use tail::TAIL_EVENTS_MAX;
 
 /// How long a command may take before its caller goes on without it.
@@ -39,6 +41,12 @@ const COMMANDS_MAX: usize = 256;
 #[derive(Clone)]
 pub struct Cache {
     connection: ConnectionManager,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.debug_struct("Cache").finish_non_exhaustive()
+    }
 }
 
 /// Why the cache did not help.

@@ -4,7 +4,7 @@
 //! of any age can be edited, deleted and reacted to. So a page may be kept by its reader and must be asked for again
 //! each time; an `ETag` makes the answer short where nothing changed.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::State,
@@ -313,6 +313,17 @@ impl<'a> Search<'a> {
         Ok(events)
     }
 
+    /// How many have read each message; nothing where that is not known now.
+    async fn read_counts(&self, items: &[Decoded]) -> HashMap<Seq, u64> {
+        let messages = items.iter().filter(|item| item.stored.kind.is_amendable());
+        let seqs: Vec<Seq> = messages.map(|item| item.stored.seq).collect();
+        if seqs.is_empty() {
+            return HashMap::new();
+        }
+        let counts = self.gateway.source.readers.counts(self.key, &seqs).await;
+        seqs.into_iter().zip(counts.into_iter().flatten()).collect()
+    }
+
     /// The items' JSON, in their newest state.
     async fn newest(
         &mut self,
@@ -336,6 +347,7 @@ impl<'a> Search<'a> {
             .await
             .ok_or_else(store_unavailable)?;
         }
+        let mut read = self.read_counts(&items).await;
         let bodies = items.iter_mut().map(|item| {
             item.hide_if_deleted(&self.amendments);
             match item.numbered() {
@@ -343,7 +355,7 @@ impl<'a> Search<'a> {
                     let newest = json::Newest {
                         amended: self.amendments.of(numbered.seq),
                         viewer,
-                        read_count: None,
+                        read_count: read.remove(&numbered.seq),
                     };
                     let body = json::newest_body(&numbered, &newest);
                     String::from_utf8(body).expect("JSON is UTF-8")

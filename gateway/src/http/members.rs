@@ -153,7 +153,20 @@ async fn described(
     gateway: &Gateway,
     items: Vec<(UserId, Shown)>,
 ) -> Result<Vec<MemberShown>, Problem> {
-    let ids: Vec<UserId> = items.iter().map(|(user, _)| user.clone()).collect();
+    let ids = items.iter().map(|(user, _)| user.clone()).collect();
+    let people = people(gateway, ids).await?;
+    let described = people.into_iter().zip(items);
+    let described = described.map(|(user, (_, shown))| MemberShown {
+        user,
+        role: shown.membership.role.as_str(),
+        muted: shown.membership.muted,
+        read_seq: shown.read_seq.0,
+    });
+    Ok(described.collect())
+}
+
+/// What is told of users beside what they do, in their order.
+pub(super) async fn people(gateway: &Gateway, ids: Vec<UserId>) -> Result<Vec<Person>, Problem> {
     let users = gateway
         .source
         .store
@@ -161,20 +174,15 @@ async fn described(
         .await
         .map_err(|error| Problem::store(&error))?;
     let known: BTreeMap<_, _> = users.iter().map(|user| (&user.id, user)).collect();
-    let described = items.iter().map(|(id, shown)| {
+    let told = ids.iter().map(|id| {
         let user = known.get(id);
-        MemberShown {
-            user: Person {
-                id: id.as_str().to_owned(),
-                name: user.map_or(id.as_str(), |user| &user.name).to_owned(),
-                avatar: user.and_then(|user| user.avatar.clone()),
-            },
-            role: shown.membership.role.as_str(),
-            muted: shown.membership.muted,
-            read_seq: shown.read_seq.0,
+        Person {
+            id: id.as_str().to_owned(),
+            name: user.map_or(id.as_str(), |user| &user.name).to_owned(),
+            avatar: user.and_then(|user| user.avatar.clone()),
         }
     });
-    Ok(described.collect())
+    Ok(told.collect())
 }
 
 /// Invites a newcomer, or changes a member's role, voice or access.

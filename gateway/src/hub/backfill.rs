@@ -25,7 +25,7 @@ use super::{
     amended::hide_deleted,
     shown::{Decoded, Shown},
 };
-use crate::{presence::Presence, room_list::Ear, trace::Traces};
+use crate::{presence::Presence, readers::Readers, room_list::Ear, trace::Traces};
 
 /// Events fetched at once: some 50 KiB of usual messages, and no more than 2 MiB of the largest.
 pub(crate) const PAGE_EVENTS_MAX: u64 = 100;
@@ -57,6 +57,7 @@ pub(crate) struct Source {
     pub(crate) epoch: Arc<str>,
     pub(crate) traces: Arc<Traces>,
     pub(crate) presence: Presence,
+    pub(crate) readers: Readers,
     /// Where the lists of rooms hear what happens.
     pub(crate) ear: Ear,
 }

@@ -116,7 +116,8 @@ impl Source {
     pub(super) fn serve(&self, open: &mut OpenRoom, ask: Ask, fetches: &mut JoinSet<Fetched>) {
         let needed = needed_rows(&open.room, &ask);
         if needed.is_empty() {
-            return self.carry_out(&mut open.room, ask);
+            self.carry_out(&mut open.room, ask);
+            return self.fetch_positions(open, fetches);
         }
         let awaited: Vec<UserId> = open
             .waiting
@@ -136,6 +137,17 @@ impl Source {
             let rows = backfill::rows(&source, &key, &users).await;
             Fetched::For(key, life, Brought::Callers(users, rows))
         });
+    }
+
+    /// Fetches how far members have read, where new listeners wait for it.
+    pub(super) fn fetch_positions(&self, open: &mut OpenRoom, fetches: &mut JoinSet<Fetched>) {
+        if open.room.signals.wants_positions() {
+            let (readers, key, life) = (self.readers.clone(), open.room.key().clone(), open.life);
+            fetches.spawn(async move {
+                let positions = readers.furthest(&key).await;
+                Fetched::For(key, life, Brought::Positions(positions))
+            });
+        }
     }
 
     /// Somebody follows a room they are a member of. Their rooms were looked up when they came, but the store may have
@@ -201,9 +213,8 @@ impl Source {
                 let _ = reply.send(Ok(()));
             }
             (Action::Listen { subscriber, reply }, Ok(())) => {
-                let key = room.key().clone();
                 self.note_member(room, &ask.caller.user);
-                room.signals.enlist(&key, subscriber);
+                room.signals.enlist(subscriber);
                 if !std::mem::replace(&mut room.signals.is_declared, true) {
                     self.declare(room, Level::Live);
                 }

@@ -241,6 +241,7 @@ impl Shard {
         if let Some(Slot::Open(open)) = self.rooms.get_mut(said.key()) {
             self.lively.insert(said.key().clone());
             open.room.signals.see(link, said);
+            self.source.fetch_positions(open, &mut self.fetches);
         }
     }
 
@@ -299,6 +300,9 @@ impl Shard {
                     return ask.refuse(overloaded());
                 }
                 self.source.serve(open, ask, &mut self.fetches);
+                if open.room.signals.is_awaited() {
+                    self.lively.insert(open.room.key().clone());
+                }
             }
             Some(Slot::Opening(waiting)) if waiting.len() >= WAITING_MAX => {
                 ask.refuse(overloaded())

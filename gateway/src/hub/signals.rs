@@ -3,7 +3,7 @@
 //! Signals are MESSAGEs of a topic without a log: one snapshot first, then changes. A listener that can't keep up
 //! loses what waits and gets a new snapshot instead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::ws::Utf8Bytes;
 use foldhash::HashMap;
@@ -11,7 +11,7 @@ use roomlog_core::{
     ids::{Count, RoomKey, Seq, UserId},
     presence::{Mirror, News, View},
     session::SubIndex,
-    signal::{Change, Live, Stamped},
+    signal::{Change, Live, Signal, Stamped},
     stomp::{Envelope, Mark, MessageFrame, Provenance},
 };
 use roomlog_platform::link::{LinkId, Said};
@@ -23,7 +23,11 @@ use super::{
 };
 use crate::{clock, outbox::Delivery};
 
-/// How long a new listener waits for an owner's word on who is there. After it the snapshot says what is known.
+/// Positions heard while a new listener waits for its snapshot. Beyond it one is told with the reader's next.
+const HEARD_MAX: usize = 10_000;
+
+/// How long a new listener waits for an owner's word on who is there, and for how far members have read. After it the
+/// snapshot says what is known.
 const SNAPSHOT_WAIT_MS: u64 = 1_000;
 
 /// The live side of one room.
@@ -31,8 +35,14 @@ const SNAPSHOT_WAIT_MS: u64 = 1_000;
 pub(super) struct Signals {
     live: Live,
     presence: Mirror,
-    /// New listeners, until an owner has spoken, and since when.
+    /// New listeners, until an owner has spoken and positions were fetched, and since when.
     waiting: Vec<(u64, Subscriber)>,
+    /// Positions are being fetched for them.
+    is_fetching: bool,
+    /// What was heard meanwhile.
+    heard: BTreeMap<UserId, Seq>,
+    /// Some would not wait any longer, and are told the positions later.
+    is_owed: bool,
     listeners: HashMap<Envelope, Vec<Subscriber>>,
     /// The rank of the last MESSAGE. Begins with the time, so that ids stay apart when the room is opened again.
     number: u64,
@@ -48,6 +58,9 @@ impl Default for Signals {
             live: Live::default(),
             presence: Mirror::default(),
             waiting: Vec::new(),
+            is_fetching: false,
+            heard: BTreeMap::new(),
+            is_owed: false,
             listeners: HashMap::default(),
             number: clock::unix_ms(),
             is_declared: false,
@@ -59,6 +72,13 @@ impl Signals {
     /// Takes a signal of an owner's and shows what follows from it.
     pub(super) fn take(&mut self, signal: Stamped) {
         let Stamped { key, stamp, signal } = signal;
+        if let Signal::Read { user, seq, .. } = &signal
+            && self.is_fetching
+            && (self.heard.len() < HEARD_MAX || self.heard.contains_key(user))
+        {
+            let position = self.heard.entry(user.clone()).or_default();
+            *position = (*position).max(*seq);
+        }
         if let Some(change) = self.live.take(stamp, signal, clock::monotonic_ms()) {
             self.show(&key, &body_of(change));
         }
@@ -71,7 +91,7 @@ impl Signals {
             self.show(key, &body_of(change));
         }
         self.show_news(key);
-        self.greet(key, now_ms);
+        self.greet_impatient(key, now_ms);
         !(self.live.is_quiet() && self.presence.is_settled() && self.waiting.is_empty())
     }
 
@@ -83,7 +103,6 @@ impl Signals {
             Said::Change(change) => self.presence.change(link.0, change),
         }
         self.show_news(&key);
-        self.greet(&key, clock::monotonic_ms());
     }
 
     /// A fanout does not own the room any more.
@@ -122,33 +141,58 @@ impl Signals {
         }
     }
 
-    /// Shows their snapshot to those who waited, once there is something to show or no sense in waiting.
-    fn greet(&mut self, key: &RoomKey, now_ms: u64) {
-        let is_known = self.presence.is_known();
-        let greeted = self
-            .waiting
-            .extract_if(.., |(since_ms, _)| {
-                is_known || *since_ms + SNAPSHOT_WAIT_MS <= now_ms
-            })
-            .map(|(_, subscriber)| subscriber);
-        for subscriber in greeted.collect::<Vec<_>>() {
-            self.begin(key, subscriber);
+    /// Whether positions are to be fetched now; [`Self::take_positions`] must follow. Not before an owner has spoken:
+    /// from then on it tells what is read after the fetch.
+    pub(super) fn wants_positions(&mut self) -> bool {
+        let wants = !self.is_fetching && self.presence.is_known() && !self.waiting.is_empty();
+        self.is_fetching |= wants;
+        wants
+    }
+
+    /// Takes how far members have read, and shows their snapshot to those who waited for it.
+    pub(super) fn take_positions(&mut self, key: &RoomKey, mut positions: BTreeMap<UserId, Seq>) {
+        self.is_fetching = false;
+        for (user, seq) in std::mem::take(&mut self.heard) {
+            let position = positions.entry(user).or_default();
+            *position = seq.max(*position);
+        }
+        if std::mem::take(&mut self.is_owed) && !positions.is_empty() {
+            let late = positions.clone().into_iter().collect();
+            self.show(key, &body_of(Change::Reads(late)));
+        }
+        for (_, subscriber) in std::mem::take(&mut self.waiting) {
+            self.begin(key, subscriber, &positions);
         }
     }
 
+    /// Shows what is known to those who waited too long.
+    fn greet_impatient(&mut self, key: &RoomKey, now_ms: u64) {
+        let is_over =
+            |(since_ms, _): &mut (u64, Subscriber)| *since_ms + SNAPSHOT_WAIT_MS <= now_ms;
+        let greeted: Vec<_> = self.waiting.extract_if(.., is_over).collect();
+        let heard = self.heard.clone();
+        for (_, subscriber) in greeted {
+            self.is_owed |= self.is_fetching;
+            self.begin(key, subscriber, &heard);
+        }
+    }
+
+    /// Whether somebody waits for a snapshot.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Adds a listener, or begins anew with one, and shows it the state of things.
-    pub(super) fn enlist(&mut self, key: &RoomKey, subscriber: Subscriber) {
+    pub(super) fn enlist(&mut self, subscriber: Subscriber) {
         self.dismiss(
             subscriber.connection,
             subscriber.index,
             &subscriber.envelope,
         );
-        let now_ms = clock::monotonic_ms();
-        self.waiting.push((now_ms, subscriber));
-        self.greet(key, now_ms);
+        self.waiting.push((clock::monotonic_ms(), subscriber));
     }
 
-    fn begin(&mut self, key: &RoomKey, subscriber: Subscriber) {
+    fn begin(&mut self, key: &RoomKey, subscriber: Subscriber, reads: &BTreeMap<UserId, Seq>) {
         let view = self.presence.view();
         let snapshot = json!({
             "type": "snapshot",
@@ -156,7 +200,7 @@ impl Signals {
             "online_total": view.online_total,
             "viewers": names(&view.viewing),
             "viewers_total": view.viewing_total,
-            "reads": {},
+            "reads": named(reads),
         });
         self.number += 1;
         let frame = frame(key, self.number, &snapshot);
@@ -263,14 +307,18 @@ fn names(users: &BTreeSet<UserId>) -> Vec<&str> {
 fn body_of(change: Change) -> Value {
     match change {
         Change::Typing { user, on } => json!({"type": "typing", "user": user.as_str(), "on": on}),
-        Change::Reads(positions) => {
-            let positions = positions.into_iter();
-            let positions: serde_json::Map<String, Value> = positions
-                .map(|(user, seq)| (user.as_str().to_owned(), seq.0.into()))
-                .collect();
-            json!({"type": "reads", "positions": positions})
+        Change::Reads(reads) => {
+            json!({"type": "reads", "positions": named(reads.iter().map(|(user, seq)| (user, seq)))})
         }
     }
+}
+
+fn named<'a>(reads: impl IntoIterator<Item = (&'a UserId, &'a Seq)>) -> Value {
+    let reads = reads.into_iter();
+    let reads: serde_json::Map<String, Value> = reads
+        .map(|(user, seq)| (user.as_str().to_owned(), seq.0.into()))
+        .collect();
+    reads.into()
 }
 
 fn frame(key: &RoomKey, number: u64, body: &Value) -> MessageFrame {
@@ -293,10 +341,7 @@ mod tests {
         task::{Context, Poll, Waker},
     };
 
-    use roomlog_core::{
-        signal::{Signal, Stamp},
-        stomp::Version,
-    };
+    use roomlog_core::{signal::Stamp, stomp::Version};
 
     use super::*;
     use crate::outbox::{Outbox, Taken};
@@ -336,6 +381,21 @@ mod tests {
         }
     }
 
+    fn read(name: &str, seq: u64) -> Stamped {
+        Stamped {
+            key: key(),
+            stamp: Stamp {
+                source: 1,
+                counter: seq,
+            },
+            signal: Signal::Read {
+                user: UserId::parse(name).unwrap(),
+                seq: Seq(seq),
+                count: Count(seq),
+            },
+        }
+    }
+
     /// A room whose owner has spoken.
     fn known() -> Signals {
         let mut signals = Signals::default();
@@ -343,10 +403,17 @@ mod tests {
         signals
     }
 
+    fn enlist(signals: &mut Signals, subscriber: &Subscriber) {
+        signals.enlist(subscriber.clone());
+        assert!(signals.wants_positions());
+        signals.take_positions(&key(), BTreeMap::new());
+    }
+
     #[test]
     fn the_first_snapshot_waits_for_an_owner() {
         let (mut signals, alice) = (Signals::default(), listener("alice"));
-        signals.enlist(&key(), alice.clone());
+        signals.enlist(alice.clone());
+        assert!(!signals.wants_positions());
         assert_eq!(received(&alice.outbox), [] as [Value; 0]);
         let view = View {
             online: [alice.user.clone()].into(),
@@ -354,15 +421,21 @@ mod tests {
             ..View::default()
         };
         signals.see(LinkId(1), Said::Whole(key(), view));
+        assert!(signals.wants_positions() && !signals.wants_positions());
+        let (bob, carol) = ("bob", UserId::parse("carol").unwrap());
+        signals.take(read(bob, 7));
+        let fetched = [(UserId::parse(bob).unwrap(), Seq(5)), (carol, Seq(9))];
+        signals.take_positions(&key(), fetched.into());
         let received = received(&alice.outbox);
         assert_eq!(received.len(), 1);
         assert_eq!(received[0]["online"], json!(["alice"]));
+        assert_eq!(received[0]["reads"], json!({"bob": 7, "carol": 9}));
     }
 
     #[test]
     fn a_listener_gets_a_snapshot_and_then_changes_once() {
         let (mut signals, alice) = (known(), listener("alice"));
-        signals.enlist(&key(), alice.clone());
+        enlist(&mut signals, &alice);
         for signal in [typing(1, true), typing(1, true)] {
             signals.take(signal);
         }
@@ -394,7 +467,7 @@ mod tests {
     #[test]
     fn who_is_removed_hears_nothing_more() {
         let (mut signals, alice) = (known(), listener("alice"));
-        signals.enlist(&key(), alice.clone());
+        enlist(&mut signals, &alice);
         signals.dismiss_user(&alice.user);
         signals.take(typing(1, true));
         assert_eq!(received(&alice.outbox).len(), 1);

@@ -20,6 +20,8 @@ pub(super) struct Entry {
     pub(super) meta: RoomMeta,
     pub(super) member: Membership,
     badge: Badge,
+    /// Members who are online, when they were last counted.
+    online: u64,
     last: Option<Preview>,
     /// Everything up to here has been counted in; what came after, up to the first head heard, has yet to be.
     pub(super) stored: ReadPosition,
@@ -56,6 +58,8 @@ pub(crate) struct Item {
     pub(crate) head: ReadPosition,
     pub(crate) unread: u64,
     pub(crate) mentions: u64,
+    /// Members who are online.
+    pub(crate) online: u64,
     pub(crate) last: Option<Value>,
     /// When the last message was sent, to order by.
     pub(crate) at_ms: i64,
@@ -69,6 +73,7 @@ impl Entry {
             meta,
             member,
             badge: Badge::default(),
+            online: 0,
             last: None,
             stored: ReadPosition::default(),
             level: Level::Stored,
@@ -89,6 +94,11 @@ impl Entry {
         for seq in seqs {
             self.badge.note_mention(*seq);
         }
+    }
+
+    /// Takes how many members are online; `true` if that was news.
+    pub(super) fn note_online(&mut self, online: u64) -> bool {
+        std::mem::replace(&mut self.online, online) != online
     }
 
     /// The last event heard of.
@@ -154,6 +164,7 @@ impl Entry {
             head: self.badge.head(),
             unread: self.badge.unread(),
             mentions: self.badge.mentions(),
+            online: self.online,
             last: last.map(|last| last.body.clone()),
             at_ms: last.map_or(0, |last| last.at_ms),
         }
@@ -253,6 +264,7 @@ impl Item {
             "count": self.head.count.0,
             "unread": self.unread,
             "mentions": self.mentions,
+            "online": self.online,
             "last": self.last,
         })
     }

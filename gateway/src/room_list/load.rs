@@ -42,6 +42,8 @@ pub(super) struct Row {
     /// The last event stored; the numbers below hold all up to it.
     pub(super) stored: ReadPosition,
     pub(super) position: ReadPosition,
+    /// Members who are online, where an owner said so.
+    pub(super) online: Option<u64>,
     /// Messages past the position that name the user.
     pub(super) mentions: Vec<Seq>,
 }
@@ -84,9 +86,14 @@ async fn rows_once(source: &Source, user: &UserId) -> Result<Vec<Row>, StoreErro
         .into_iter()
         .map(|(key, row)| (key, position(&row)))
         .collect();
-    let mut mentions = mentions(source, user, &positions).await?;
+    let (mentions, online) = tokio::join!(
+        mentions(source, user, &positions),
+        source.presence.online_totals(&keys)
+    );
+    let mut mentions = mentions?;
     let rows = rooms.into_iter().filter_map(|room| {
         Some(Row {
+            online: online.get(&room.key).copied(),
             mentions: mentions.remove(&room.key).unwrap_or_default(),
             meta: room.meta.filter(|meta| !meta.deleted)?,
             member: *memberships.get(&room.key)?,
@@ -153,6 +160,7 @@ pub(super) async fn look(
                 };
                 return match row(source, key, &caller.user).await {
                     Ok((stored, position, mentions)) => Looked::In(Box::new(Row {
+                        online: None,
                         mentions,
                         key: key.clone(),
                         meta,

@@ -1,7 +1,8 @@
 //! The task that owns all lists.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -41,6 +42,10 @@ const READS_AT_ONCE: usize = 16;
 const FILLS_AT_ONCE: usize = 32;
 /// Rooms of one list whose last message is fetched; further ones show it from the next message on.
 const PREVIEWS_MAX: usize = 500;
+/// Ticks between two questions of how many members are online: a second.
+const COUNT_TICKS: u32 = 4;
+/// Rooms in one such question; a gateway with more of them on lists asks about them in turn.
+const COUNTS_MAX: usize = 2_000;
 /// How long a join is remembered for those whose list is read before the store knows of it.
 const JOIN_MS: u64 = 60_000;
 /// Joins remembered; beyond it the oldest go first.
@@ -54,11 +59,15 @@ pub(super) struct Task {
     source: Source,
     lists: HashMap<UserId, List>,
     /// By room: the users with the room on their list.
-    followers: HashMap<RoomKey, BTreeSet<UserId>>,
+    followers: BTreeMap<RoomKey, BTreeSet<UserId>>,
     doing: JoinSet<Done>,
     readers: Arc<Semaphore>,
     fillers: Arc<Semaphore>,
     joins: VecDeque<(u64, UserId, RoomKey)>,
+    /// Ticks until members who are online are counted again; nothing while they are being counted.
+    counts_in: Option<u32>,
+    /// The last room they were counted in.
+    counted: Option<RoomKey>,
 }
 
 /// What was done elsewhere.
@@ -66,6 +75,8 @@ enum Done {
     Read(UserId, Vec<Row>),
     Looked(UserId, RoomKey, Looked),
     Filled(UserId, RoomKey, Option<Vec<StoredEvent>>),
+    /// Members who are online.
+    Counted(HashMap<RoomKey, u64>),
 }
 
 /// What wakes the task.
@@ -85,11 +96,13 @@ impl Task {
             hub,
             source,
             lists: HashMap::new(),
-            followers: HashMap::new(),
+            followers: BTreeMap::new(),
             doing: JoinSet::new(),
             readers: Arc::new(Semaphore::new(READS_AT_ONCE)),
             fillers: Arc::new(Semaphore::new(FILLS_AT_ONCE)),
             joins: VecDeque::new(),
+            counts_in: Some(COUNT_TICKS),
+            counted: None,
         }
     }
 
@@ -184,6 +197,7 @@ impl Task {
             Done::Looked(user, key, Looked::Out) => self.remove(&user, &key).await,
             Done::Looked(_, _, Looked::Unknown) => self.source.ear.note_gap(),
             Done::Filled(user, key, events) => self.filled(&user, &key, events),
+            Done::Counted(totals) => self.take_totals(totals),
         }
         let now_ms = clock::monotonic_ms();
         self.lists.values_mut().for_each(|list| list.settle(now_ms));
@@ -269,6 +283,37 @@ impl Task {
                 }
             }
             None => self.source.ear.note_gap(),
+        }
+    }
+
+    /// Counts the members who are online, in the rooms whose turn it is.
+    fn count_online(&mut self) {
+        let begin = self
+            .counted
+            .take()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        let rooms = self.followers.range((begin, Bound::Unbounded));
+        let keys: Vec<RoomKey> = rooms.map(|(key, _)| key.clone()).take(COUNTS_MAX).collect();
+        if keys.len() == COUNTS_MAX {
+            self.counted = keys.last().cloned();
+        }
+        self.counts_in = None;
+        let presence = self.source.presence.clone();
+        self.doing
+            .spawn(async move { Done::Counted(presence.online_totals(&keys).await) });
+    }
+
+    fn take_totals(&mut self, totals: HashMap<RoomKey, u64>) {
+        self.counts_in = Some(COUNT_TICKS);
+        for (key, online) in totals {
+            for user in self.followers.get(&key).into_iter().flatten() {
+                if let Some(list) = self.lists.get_mut(user)
+                    && let Some(entry) = list.rooms.get_mut(&key)
+                    && entry.note_online(online)
+                {
+                    list.dirty.insert(key.clone());
+                }
+            }
         }
     }
 
@@ -375,6 +420,11 @@ impl Task {
 
     async fn tick(&mut self, has_gap: bool) {
         let now_ms = clock::monotonic_ms();
+        match self.counts_in {
+            Some(0) => self.count_online(),
+            Some(ticks) => self.counts_in = Some(ticks - 1),
+            None => {}
+        }
         while self
             .joins
             .front()
@@ -421,6 +471,9 @@ fn merge(list: &mut List, row: Row) {
     entry.note_head(row.stored);
     entry.note_position(row.position);
     entry.note_mentions(&row.mentions);
+    if let Some(online) = row.online {
+        entry.note_online(online);
+    }
     entry.stored = row.stored;
     entry.level = Level::Stored;
     list.dirty.insert(row.key);

@@ -192,7 +192,9 @@ impl Owner {
             let resources = Arc::clone(&self.resources);
             self.mover.spawn(async move {
                 mail::post(&resources, &moves).await?;
-                resources.shelf.make(&moves).await
+                let moved = resources.shelf.make(&moves).await?;
+                resources.readers.moved(&moves);
+                Ok(moved)
             });
         }
     }

@@ -1,7 +1,10 @@
 //! Members: a user's standing in a room and how far they have read.
 
 use futures_util::FutureExt as _;
-use roomlog_core::ids::{Count, RoomId, RoomKey, Seq, UserId};
+use roomlog_core::{
+    ids::{Count, RoomId, RoomKey, Seq, UserId},
+    unread::ReadPosition,
+};
 
 use super::{
     Consistency, Moved, Store, StoreError,
@@ -34,6 +37,13 @@ pub struct MemberPage {
     pub members: Vec<MemberRow>,
     /// Where the next page begins; `None` on the last one.
     pub next: Option<UserId>,
+}
+
+impl ReadMark {
+    /// Up to where.
+    pub fn position(&self) -> ReadPosition {
+        ReadPosition::at(self.seq, self.count)
+    }
 }
 
 impl Store {

@@ -1,83 +1,17 @@
 //! The list of rooms and its numbers: what is unread, on every device, by whatever way it was read.
 
-use std::collections::BTreeMap;
-
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{
-    Frame, StompClient, System,
+    Frame, Shape, Stack, StompClient, System,
+    device::Device,
     dynamo::Row,
+    model::Model,
+    redis::wipe,
     user::User,
-    wait::{SOON, until},
+    wait::{SOON, a_moment, until},
 };
-
-/// A device that shows the user's list.
-struct Device {
-    client: StompClient,
-    rooms: BTreeMap<String, Value>,
-}
-
-impl Device {
-    async fn of(user: &User) -> Self {
-        let mut client = user.connects().await;
-        client
-            .request(Frame::subscribe("list", "/user/queue/rooms"))
-            .await;
-        let first = client.message("list").await;
-        assert_eq!(first.header("destination"), "/user/queue/rooms");
-        let mut device = Self {
-            client,
-            rooms: BTreeMap::new(),
-        };
-        device.take(&first.json());
-        device
-    }
-
-    fn take(&mut self, body: &Value) {
-        match body["type"].as_str() {
-            Some("snapshot") => {
-                let rooms = body["rooms"].as_array().expect("rooms");
-                let named = rooms.iter().map(|room| {
-                    let name = room["room"].as_str().expect("a room's id");
-                    (name.to_owned(), room.clone())
-                });
-                self.rooms = named.collect();
-            }
-            Some("change") => {
-                let room = body["room"].as_str().expect("a room's id").to_owned();
-                if body["gone"] == true {
-                    self.rooms.remove(&room);
-                    return;
-                }
-                let shown = self.rooms.entry(room).or_insert_with(|| json!({}));
-                for (field, value) in body.as_object().expect("fields") {
-                    shown[field] = value.clone();
-                }
-            }
-            other => panic!("{other:?} in {body}"),
-        }
-    }
-
-    /// Follows the list until it shows this.
-    async fn shows(&mut self, what: &str, fits: impl Fn(&BTreeMap<String, Value>) -> bool) {
-        while !fits(&self.rooms) {
-            let body = self.client.message("list").await.json();
-            self.take(&body);
-            println!("{what}: {body}");
-        }
-    }
-
-    async fn shows_unread(&mut self, room: &str, unread: u64, mentions: u64) {
-        let fits = |rooms: &BTreeMap<String, Value>| {
-            rooms
-                .get(room)
-                .is_some_and(|room| room["unread"] == unread && room["mentions"] == mentions)
-        };
-        self.shows(&format!("{unread} unread, {mentions} mentions"), fits)
-            .await;
-    }
-}
 
 async fn says(client: &mut StompClient, room: &str, text: &str) {
     client.request(Frame::send(room, text)).await;
@@ -343,4 +277,102 @@ async fn stored_mentions_are_counted_and_edits_joins_and_deletions_are_not() {
     device.shows_unread(&room, 1, 1).await;
     let mut alices = Device::of(&alice).await;
     alices.shows_unread(&room, 0, 0).await;
+}
+
+#[tokio::test]
+async fn every_message_shows_how_many_and_who_have_read_it() {
+    let system = System::shared().await;
+    let (alice, bob, carol) = (
+        system.user("alice"),
+        system.user("bob"),
+        system.user("carol"),
+    );
+    let room = alice.opens_room().await;
+    let messages = format!("rooms/{room}/messages");
+    let mut seqs = Vec::new();
+    for text in ["one", "two"] {
+        let posted = alice
+            .rest
+            .post(&messages, json!({ "text": text }))
+            .await
+            .ok();
+        seqs.push(posted["seq"].as_u64().expect("a seq"));
+    }
+    let counts = async |expected: [u64; 2]| {
+        until(&format!("{expected:?} readers"), SOON, async || {
+            let page = carol.reads(&room, "limit=2").await;
+            let shown = page["items"].as_array().expect("items").iter();
+            shown
+                .map(|item| item["read_count"].as_u64())
+                .eq(expected.map(Some))
+                .then_some(())
+        })
+        .await;
+    };
+    bob.joins(&room).await;
+    carol.joins(&room).await;
+    // Who joins has read what was said before.
+    counts([3, 3]).await;
+    let posted = alice.rest.post(&messages, json!({ "text": "three" })).await;
+    seqs.push(posted.ok()["seq"].as_u64().expect("a seq"));
+    counts([3, 1]).await;
+    let mut listener = carol.connects().await;
+    let signals = format!("/topic/rooms/{room}/signals");
+    listener.request(Frame::subscribe("s", &signals)).await;
+    let snapshot = listener.message("s").await.json();
+    assert_eq!(snapshot["reads"][&alice.id], seqs[2], "{snapshot}");
+    bob.rest
+        .post(&format!("rooms/{room}/read"), json!({ "seq": seqs[2] }))
+        .await
+        .ok();
+    counts([3, 2]).await;
+    let path = format!("{messages}/{}/readers", seqs[2]);
+    let first = carol.rest.get(&format!("{path}?limit=1")).await.ok();
+    assert_eq!((&first["total"], &first["next"]), (&json!(2), &json!(1)));
+    let second = carol
+        .rest
+        .get(&format!("{path}?limit=1&after=1"))
+        .await
+        .ok();
+    assert_eq!(second["next"], json!(null));
+    let mut named = [&first, &second].map(|page| page["items"][0]["user"]["id"].clone());
+    named.sort_by_key(|name| name.to_string());
+    assert_eq!(named, [json!(alice.id), json!(bob.id)]);
+    bob.rest
+        .post(&format!("rooms/{room}/leave"), json!({}))
+        .await
+        .ok();
+    counts([2, 1]).await;
+    let path = format!("{messages}/999/readers");
+    assert_eq!(carol.rest.get(&path).await.refusal(), (404, "not-found"));
+}
+
+#[tokio::test]
+async fn every_number_is_the_one_of_a_naive_recount() {
+    let system = System::shared().await;
+    for seed in 1..=2 {
+        let mut model = Model::of(system, seed).await;
+        for _ in 0..3 {
+            model.goes_on(40).await;
+            model.agrees().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_is_wiped_under_load_is_repaired() {
+    let system = System::start(Shape::single(Stack::chosen())).await;
+    let mut model = Model::of(&system, 7).await;
+    model.goes_on(40).await;
+    model.agrees().await;
+    for _ in 0..2 {
+        let wiping = async {
+            for _ in 0..4 {
+                wipe(&system.redis).await;
+                a_moment().await;
+            }
+        };
+        tokio::join!(model.goes_on(40), wiping);
+        model.agrees().await;
+    }
 }

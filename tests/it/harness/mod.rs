@@ -1,9 +1,11 @@
 //! What the end-to-end suites are written in: real servers, a running Roomlog, its users, and traffic between them.
 
+pub(crate) mod device;
 mod disk;
 pub(crate) mod dynamo;
 pub(crate) mod files;
 pub(crate) mod kafka;
+pub(crate) mod model;
 mod port;
 pub(crate) mod process;
 pub(crate) mod proxy;

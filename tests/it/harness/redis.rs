@@ -47,14 +47,9 @@ impl Redis {
         format!("redis://{}/", self.address())
     }
 
-    /// FLUSHALL: everything in it is gone, and it goes on.
+    /// See [`wipe`].
     pub(crate) async fn wipe(&self) {
-        let client = redis::Client::open(self.url()).expect("a valid address");
-        let connection = client.get_multiplexed_async_connection().await;
-        let wiped = redis::cmd("FLUSHALL")
-            .exec_async(&mut connection.expect("a connection"))
-            .await;
-        wiped.expect("FLUSHALL");
+        wipe(&self.url()).await;
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -87,4 +82,16 @@ impl Redis {
         })
         .await;
     }
+}
+
+/// FLUSHALL: everything in it is gone, and it goes on.
+pub(crate) async fn wipe(url: &str) {
+    let client = redis::Client::open(url).expect("a valid address");
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(wait::SOON));
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let connection = connection.await;
+    let wiped = redis::cmd("FLUSHALL")
+        .exec_async(&mut connection.expect("a connection"))
+        .await;
+    wiped.expect("FLUSHALL");
 }

@@ -1,5 +1,10 @@
 //! What the server says of itself.
 
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 use bytes::Bytes;
 
 use super::Outcome;
@@ -28,10 +33,17 @@ pub(super) fn time(keys: &mut Keyspace, _: &[Bytes]) -> Outcome {
     ]))
 }
 
+/// Names this run, as a server does in its own information.
+static RUN: LazyLock<String> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = since.map_or(0, |elapsed| elapsed.as_nanos());
+    format!("{:08x}{nanos:032x}", std::process::id())
+});
+
 pub(super) fn info(keys: &mut Keyspace, _: &[Bytes]) -> Outcome {
-    let keys = keys.len();
+    let (keys, run) = (keys.len(), &*RUN);
     Ok(Reply::text(format!(
-        "# Server\r\nredis_version:{VERSION}\r\nredis_mode:standalone\r\n\
+        "# Server\r\nredis_version:{VERSION}\r\nredis_mode:standalone\r\nrun_id:{run}\r\n\
          # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\
          # Cluster\r\ncluster_enabled:0\r\n\
          # Keyspace\r\ndb0:keys={keys},expires=0,avg_ttl=0\r\n"

@@ -1,6 +1,6 @@
 //! Rooms come to be open, and get what they asked for.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use roomlog_core::{
     code::Refusal,
@@ -45,6 +45,8 @@ pub(in super::super) enum Brought {
     Events(Vec<StoredEvent>),
     /// Rows to judge an event by.
     Judges(Rows),
+    /// How far members have read.
+    Positions(BTreeMap<UserId, Seq>),
     /// Rows for waiting requests.
     Callers(Vec<UserId>, Rows),
 }
@@ -101,6 +103,7 @@ impl Shard {
                 Ok(()) => open.room.fetched(),
                 Err(ahead) => open.is_overtaken(ahead, &self.source, &mut self.fetches),
             },
+            Brought::Positions(positions) => open.room.signals.take_positions(&key, positions),
             Brought::Judges(None) => open.room.go_on_without_rows(),
             Brought::Callers(_, Some(rows)) => match open.room.learn(rows) {
                 Ok(()) => {
@@ -172,6 +175,9 @@ impl Shard {
             self.source.serve(&mut open, ask, &mut self.fetches);
         }
         self.source.fetch_needs(&mut open, &mut self.fetches);
+        if open.room.signals.is_awaited() {
+            self.lively.insert(key.clone());
+        }
         self.rooms.insert(key, Slot::Open(open));
         metrics::rooms(self.rooms.len());
     }

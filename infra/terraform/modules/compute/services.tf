@@ -46,6 +46,7 @@ variable "services" {
         rooms      = ["GetItem", "BatchGetItem"]
         members    = ["GetItem", "Query"]
         rooms_of   = ["Query"]
+        mentions   = ["Query", "BatchWriteItem"]
         partitions = ["GetItem"]
         users      = ["GetItem", "BatchGetItem", "UpdateItem"]
       }
@@ -83,7 +84,8 @@ variable "services" {
 
     persister = {
       role     = "persister"
-      stores   = ["kafka"]
+      secrets  = ["ROOMLOG_REDIS_URL"]
+      stores   = ["kafka", "cache"]
       consumes = ["chat.events.v1", "chat.reads.v1"]
       produces = ["chat.dlq.v1"]
       groups   = ["persister"]
@@ -92,6 +94,7 @@ variable "services" {
         rooms      = ["BatchGetItem", "UpdateItem"]
         members    = ["BatchGetItem", "UpdateItem"]
         rooms_of   = ["UpdateItem"]
+        mentions   = ["BatchWriteItem"]
         partitions = ["GetItem", "UpdateItem"]
       }
       lag = { group = "persister", topic = "chat.events.v1", records = 20000 }

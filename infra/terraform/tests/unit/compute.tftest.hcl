@@ -111,7 +111,7 @@ run "lets_fanouts_only_read_tables" {
   }
 }
 
-run "lets_the_persister_write_and_keep_out_of_secrets" {
+run "lets_the_persister_write_and_read_one_secret" {
   command = plan
   module {
     source = "../../modules/compute"
@@ -123,8 +123,8 @@ run "lets_the_persister_write_and_keep_out_of_secrets" {
   }
 
   assert {
-    condition     = length([for statement in jsondecode(aws_iam_role_policy.start["persister"].policy).Statement : statement if contains(statement.Action, "secretsmanager:GetSecretValue")]) == 0
-    error_message = "the persister is given a secret"
+    condition     = length([for statement in jsondecode(aws_iam_role_policy.start["persister"].policy).Statement : statement if contains(statement.Action, "secretsmanager:GetSecretValue")]) == 1
+    error_message = "the persister is not given the address of the cache, or more secrets than that"
   }
 }
 

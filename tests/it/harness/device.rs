@@ -1,0 +1,97 @@
+//! A device that shows a user's list of rooms, and what stands there.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    stomp::{Frame, StompClient},
+    user::User,
+    wait::SOON,
+};
+
+/// How long a list may be silent before it shows what it must: less than a client waits for any MESSAGE, so that the
+/// failure tells what the list shows.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// A connection with a subscription to the list.
+pub(crate) struct Device {
+    pub(crate) client: StompClient,
+    /// The latest values, by room.
+    pub(crate) rooms: BTreeMap<String, Value>,
+}
+
+// === impl Device ===
+
+impl Device {
+    pub(crate) async fn of(user: &User) -> Self {
+        let mut client = user.connects().await;
+        client
+            .request(Frame::subscribe("list", "/user/queue/rooms"))
+            .await;
+        let first = client.message("list").await;
+        assert_eq!(first.header("destination"), "/user/queue/rooms");
+        let mut device = Self {
+            client,
+            rooms: BTreeMap::new(),
+        };
+        device.take(&first.json());
+        device
+    }
+
+    fn take(&mut self, body: &Value) {
+        match body["type"].as_str() {
+            Some("snapshot") => {
+                let rooms = body["rooms"].as_array().expect("rooms");
+                let named = rooms.iter().map(|room| {
+                    let name = room["room"].as_str().expect("a room's id");
+                    (name.to_owned(), room.clone())
+                });
+                self.rooms = named.collect();
+            }
+            Some("change") => {
+                let room = body["room"].as_str().expect("a room's id").to_owned();
+                if body["gone"] == true {
+                    self.rooms.remove(&room);
+                    return;
+                }
+                let shown = self.rooms.entry(room).or_insert_with(|| json!({}));
+                for (field, value) in body.as_object().expect("fields") {
+                    shown[field] = value.clone();
+                }
+            }
+            other => panic!("{other:?} in {body}"),
+        }
+    }
+
+    /// Follows the list until it shows this.
+    pub(crate) async fn shows(
+        &mut self,
+        what: &str,
+        fits: impl Fn(&BTreeMap<String, Value>) -> bool,
+    ) {
+        let begun = Instant::now();
+        while !fits(&self.rooms) {
+            assert!(begun.elapsed() < SOON, "{what}: {:?}", self.rooms);
+            let next = tokio::time::timeout(PATIENCE, self.client.message("list")).await;
+            let body = next.unwrap_or_else(|_| panic!("{what}: {:?}", self.rooms));
+            self.take(&body.json());
+        }
+    }
+
+    pub(crate) async fn shows_unread(&mut self, room: &str, unread: u64, mentions: u64) {
+        let fits = |rooms: &BTreeMap<String, Value>| {
+            rooms
+                .get(room)
+                .is_some_and(|room| room["unread"] == unread && room["mentions"] == mentions)
+        };
+        self.shows(
+            &format!("{unread} unread, {mentions} mentions in {room}"),
+            fits,
+        )
+        .await;
+    }
+}
