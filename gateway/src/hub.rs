@@ -497,6 +497,8 @@ impl Hub {
                         let shard = self.index_of(&signal.key);
                         if self.signals[shard].try_send(signal).is_err() {
                             metrics::signal_lost();
+                            // It may have been how far somebody has read, which lists count on.
+                            ear.note_gap();
                         }
                     }
                     continue;

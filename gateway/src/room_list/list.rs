@@ -26,6 +26,9 @@ pub(super) struct List {
     /// Rooms of which something may have to be told.
     pub(super) dirty: BTreeSet<RoomKey>,
     gone: BTreeSet<RoomKey>,
+    /// What the last look at a room came to, and as of which event: looks may end in another order than they began,
+    /// and rows may be older than all of them.
+    judged: BTreeMap<RoomKey, (Seq, bool)>,
     pub(super) state: State,
     /// Rooms that are being looked at, as they may belong here.
     pub(super) looking: usize,
@@ -35,6 +38,8 @@ pub(super) struct List {
     /// The rank of the last MESSAGE. Begins with the time, so that ids stay apart when the list is read again.
     number: u64,
     pub(super) used_ms: u64,
+    /// When its rows were read last.
+    pub(super) read_ms: u64,
 }
 
 /// How far a list is read.
@@ -63,12 +68,14 @@ impl List {
             rooms: BTreeMap::new(),
             dirty: BTreeSet::new(),
             gone: BTreeSet::new(),
+            judged: BTreeMap::new(),
             state: State::Reading,
             looking: 0,
             subscribers: Vec::new(),
             waiting: Vec::new(),
             number: clock::unix_ms(),
             used_ms: clock::monotonic_ms(),
+            read_ms: clock::monotonic_ms(),
         }
     }
 
@@ -114,6 +121,21 @@ impl List {
                 Waiter::Reader(reply) => drop(reply.send(Ok(self.items()))),
             }
         }
+    }
+
+    /// Takes what a look came to; `false` if it is older than what is known.
+    pub(super) fn judge(&mut self, key: &RoomKey, as_of: Seq, is_in: bool) -> bool {
+        let is_news = self.judged.get(key).is_none_or(|(seq, _)| *seq <= as_of);
+        if is_news {
+            self.judged.insert(key.clone(), (as_of, is_in));
+        }
+        is_news
+    }
+
+    /// Whether a membership that began with an event is known to be over.
+    pub(super) fn is_over(&self, key: &RoomKey, since: Seq) -> bool {
+        let judged = self.judged.get(key);
+        judged.is_some_and(|(seq, is_in)| !is_in && *seq >= since)
     }
 
     /// Takes a room off the list; `true` if it was on it.

@@ -51,10 +51,10 @@ pub(super) struct Row {
 /// What looking at one room came to.
 #[derive(Debug)]
 pub(super) enum Looked {
-    /// The user is a member.
-    In(Box<Row>),
+    /// The user is a member, as of this event.
+    In(Box<Row>, Seq),
     /// They are not.
-    Out,
+    Out(Seq),
     /// It could not be found out.
     Unknown,
 }
@@ -156,18 +156,21 @@ pub(super) async fn look(
             Ok(entered) if entered.head >= after => {
                 let member = entered.member.filter(Membership::is_in);
                 let (Some(meta), Some(member)) = (entered.room, member) else {
-                    return Looked::Out;
+                    return Looked::Out(entered.head);
                 };
                 return match row(source, key, &caller.user).await {
-                    Ok((stored, position, mentions)) => Looked::In(Box::new(Row {
-                        online: None,
-                        mentions,
-                        key: key.clone(),
-                        meta,
-                        member,
-                        stored,
-                        position,
-                    })),
+                    Ok((stored, position, mentions)) => Looked::In(
+                        Box::new(Row {
+                            online: None,
+                            mentions,
+                            key: key.clone(),
+                            meta,
+                            member,
+                            stored,
+                            position,
+                        }),
+                        entered.head,
+                    ),
                     Err(error) => {
                         tracing::warn!(%error, "a room on a list can't be read");
                         Looked::Unknown
@@ -175,7 +178,7 @@ pub(super) async fn look(
                 };
             }
             Ok(_) => {}
-            Err(refusal) if refusal.retry_after_ms.is_none() => return Looked::Out,
+            Err(refusal) if refusal.retry_after_ms.is_none() => return Looked::Out(after),
             Err(_) => {}
         }
         backoff.wait().await;

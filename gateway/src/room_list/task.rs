@@ -34,6 +34,9 @@ use crate::{
 pub(super) const TELL_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a first snapshot waits for what is not stored yet. After it, the rest comes as changes.
 const SETTLE_MS: u64 = 2_000;
+/// How long a list may go by what is heard alone. Read positions travel as signals, and one that was lost unnoticed is
+/// found then.
+const REREAD_MS: u64 = 300_000;
 /// How long a list nobody looks at is kept, so that coming back costs nothing.
 const LINGER_MS: u64 = 30_000;
 /// Lists read at once; a gateway full of users that come back at the same time is not a storm for the store.
@@ -193,8 +196,16 @@ impl Task {
         }
         match done {
             Done::Read(user, rows) => self.take_rows(&user, rows).await,
-            Done::Looked(user, key, Looked::In(row)) => self.add(&user, &key, *row).await,
-            Done::Looked(user, key, Looked::Out) => self.remove(&user, &key).await,
+            Done::Looked(user, key, Looked::In(row, as_of)) => {
+                if self.is_news(&user, &key, as_of, true) {
+                    self.add(&user, &key, *row).await;
+                }
+            }
+            Done::Looked(user, key, Looked::Out(as_of)) => {
+                if self.is_news(&user, &key, as_of, false) {
+                    self.remove(&user, &key).await;
+                }
+            }
             Done::Looked(_, _, Looked::Unknown) => self.source.ear.note_gap(),
             Done::Filled(user, key, events) => self.filled(&user, &key, events),
             Done::Counted(totals) => self.take_totals(totals),
@@ -203,7 +214,12 @@ impl Task {
         self.lists.values_mut().for_each(|list| list.settle(now_ms));
     }
 
-    async fn take_rows(&mut self, user: &UserId, rows: Vec<Row>) {
+    fn is_news(&mut self, user: &UserId, key: &RoomKey, as_of: Seq, is_in: bool) -> bool {
+        let list = self.lists.get_mut(user);
+        list.is_some_and(|list| list.judge(key, as_of, is_in))
+    }
+
+    async fn take_rows(&mut self, user: &UserId, mut rows: Vec<Row>) {
         let Some(list) = self.lists.get_mut(user) else {
             return;
         };
@@ -211,6 +227,8 @@ impl Task {
             let until_ms = clock::monotonic_ms() + SETTLE_MS;
             list.state = State::Levelling { until_ms };
         }
+        list.read_ms = clock::monotonic_ms();
+        rows.retain(|row| !list.is_over(&row.key, row.member.changed_seq));
         let caller = list.caller.clone();
         let read: BTreeSet<RoomKey> = rows.iter().map(|row| row.key.clone()).collect();
         let elsewhere = list.rooms.keys().cloned();
@@ -451,10 +469,17 @@ impl Task {
                 self.leave(&user, &key).await;
             }
         }
-        if has_gap {
-            let shown: Vec<UserId> = self.lists.keys().cloned().collect();
-            shown.into_iter().for_each(|user| self.read(user));
-        }
+        let is_due = |list: &&mut List| has_gap || list.read_ms + REREAD_MS < now_ms;
+        let due: Vec<UserId> = self
+            .lists
+            .values_mut()
+            .filter(is_due)
+            .map(|list| {
+                list.read_ms = now_ms;
+                list.caller.user.clone()
+            })
+            .collect();
+        due.into_iter().for_each(|user| self.read(user));
     }
 }
 

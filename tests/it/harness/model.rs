@@ -330,6 +330,7 @@ impl Model {
                 .collect();
             let person = &mut self.people[who];
             for device in &mut person.devices {
+                println!("{id} is to see {expected:?}");
                 let what = format!("{id} sees {expected:?}");
                 device
                     .shows(&what, |rooms| {
