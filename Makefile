@@ -23,7 +23,7 @@ test: ## Check everything: style, lints, unit and property tests, end to end on 
 	@tests/run
 
 test-full: faults ## The same with many more random cases, every fault, and the fault suites three times
-	@PROPTEST_CASES=20000 FAULT_ROUNDS=3 tests/run
+	@PROPTEST_CASES=20000 ROOMLOG_TEST_API_EXAMPLES=100 FAULT_ROUNDS=3 tests/run
 
 faults: ## Make every single fault on real servers under load, and write the measured table into docs/guarantees.md
 	@tests/faults

@@ -237,6 +237,17 @@ fn recount(total: u32, before: bool, after: bool) -> u32 {
     }
 }
 
+// === impl RoomMeta ===
+
+impl RoomMeta {
+    /// Whom a direct room is with, from one's own side: its name holds both ids.
+    pub fn partner(&self, me: &UserId) -> Option<&str> {
+        let is_direct = self.kind == crate::event::RoomKind::Direct;
+        let (first, second) = self.name.split_once(' ').filter(|_| is_direct)?;
+        Some(if first == me.as_str() { second } else { first })
+    }
+}
+
 // === impl Membership ===
 
 impl Membership {

@@ -1,6 +1,7 @@
 //! What only real servers and several processes can show.
 
 mod back_pressure;
+mod banned;
 mod dead_letter;
 mod drain;
 mod last_source;

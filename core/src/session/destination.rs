@@ -72,17 +72,43 @@ impl Target {
 // === impl Verb ===
 
 impl Verb {
+    /// Every verb, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Post,
+        Self::Read,
+        Self::Typing,
+        Self::Focus,
+        Self::Unfocus,
+        Self::Edit,
+        Self::Delete,
+        Self::React,
+    ];
+
+    /// The canonical destination of a SEND.
+    pub fn destination(self, room: &RoomId) -> String {
+        match self {
+            Self::Post => format!("/app/rooms/{room}"),
+            verb => format!("/app/rooms/{room}/{}", verb.word()),
+        }
+    }
+
+    /// What the destination ends with; nothing for a message.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Post => "",
+            Self::Read => "read",
+            Self::Typing => "typing",
+            Self::Focus => "focus",
+            Self::Unfocus => "unfocus",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::React => "react",
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "read" => Self::Read,
-            "typing" => Self::Typing,
-            "focus" => Self::Focus,
-            "unfocus" => Self::Unfocus,
-            "edit" => Self::Edit,
-            "delete" => Self::Delete,
-            "react" => Self::React,
-            _ => return None,
-        })
+        let worded = Self::ALL.into_iter().filter(|verb| *verb != Self::Post);
+        worded.into_iter().find(|verb| verb.word() == text)
     }
 }
 
@@ -140,5 +166,20 @@ impl Topic {
     /// Whether the topic shows a log, so that acknowledging it moves a read position.
     pub fn is_log(&self) -> bool {
         matches!(self, Self::Room(_) | Self::Inbox)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_verb_is_read_from_its_own_destination() {
+        let room = RoomId::parse("r").unwrap();
+        for verb in Verb::ALL {
+            let target = Target::parse(&verb.destination(&room));
+            assert_eq!(target, Some(Target::Room(room.clone(), verb)));
+        }
     }
 }

@@ -126,9 +126,3 @@ fn creation(me: &UserId, other: &UserId) -> EventBody {
         ..RoomEvent::default()
     })
 }
-
-/// Whom a direct room is with, from one's own side.
-pub(super) fn partner<'a>(name: &'a str, me: &UserId) -> Option<&'a str> {
-    let (first, second) = name.split_once(' ')?;
-    Some(if first == me.as_str() { second } else { first })
-}

@@ -1,4 +1,4 @@
-//! What describes the API to programs.
+//! What describes the API: the OpenAPI and AsyncAPI documents for programs, and a page that shows them to people.
 
 use std::sync::Arc;
 
@@ -10,13 +10,19 @@ use axum::{
 };
 use serde_json::Value;
 
-/// The document at `/api` and, as some tools look for them, below the version.
+/// The AsyncAPI document; a test holds its destinations against the code.
+const ASYNCAPI: &str = include_str!("../../../docs/asyncapi.json");
+
+/// The documents at `/api` and, as some tools look for them, below the version.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(openapi: &Value) -> Router<S> {
     let openapi: Arc<str> = openapi.to_string().into();
     let openapi = get(move || std::future::ready(document(openapi.to_string())));
+    let asyncapi = get(|| async { document(ASYNCAPI) });
     Router::new()
         .route("/api/openapi.json", openapi.clone())
         .route("/api/v1/openapi.json", openapi)
+        .route("/api/asyncapi.json", asyncapi.clone())
+        .route("/api/v1/asyncapi.json", asyncapi)
 }
 
 /// Anybody may read how the API works, from any page.

@@ -1,4 +1,4 @@
-//! The first page: two people in one room. Everything it needs is here; nothing is loaded from elsewhere.
+//! The pages: two people in one room, and how the API works. Everything it needs is here; nothing is loaded from elsewhere.
 
 use axum::{
     Router,
@@ -23,7 +23,22 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     const CHAT: &str = include_str!("../../assets/chat.html");
     const SCRIPT: &str = include_str!("../../assets/chat.js");
     const STYLE: &str = include_str!("../../assets/chat.css");
+    const DOCS: &str = include_str!("../../assets/docs.html");
+    const DOCS_SCRIPT: &str = include_str!("../../assets/docs.js");
+    const DOCS_STYLE: &str = include_str!("../../assets/docs.css");
     Router::new()
+        .route(
+            "/api/docs",
+            get(|headers: HeaderMap| async move { page(DOCS, Framed::Nowhere, &headers) }),
+        )
+        .route(
+            "/assets/docs.js",
+            get(|| async { asset(DOCS_SCRIPT, "text/javascript; charset=utf-8") }),
+        )
+        .route(
+            "/assets/docs.css",
+            get(|| async { asset(DOCS_STYLE, "text/css; charset=utf-8") }),
+        )
         .route(
             "/",
             get(|headers: HeaderMap| async move { page(INDEX, Framed::Nowhere, &headers) }),

@@ -13,13 +13,12 @@ use roomlog_core::{
     event::{Body as EventBody, Event, MemberChange, RoomEvent, RoomKind},
     ids::{RoomId, RoomKey, UserId},
     permission,
-    room_state::{MemberState, Membership, RoomMeta},
+    room_state::{MemberState, Membership},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    direct::partner,
     members::change_member,
     openapi::{BODY, COMMAND, FIND, MEMBERS, SIGNED_IN, id as any_id, made_kind, refusals},
     problem::{Answer, Problem},
@@ -308,19 +307,18 @@ pub(super) async fn list(
     let shown = tokio::time::timeout(LIST_WAIT, shown)
         .await
         .map_err(|_| Problem::new(Code::StoreUnavailable, "the store did not answer"))?;
-    let user = &signed_in.user.id;
-    let items = shown?.iter().map(|item| listed(item, user)).collect();
+    let items = shown?.iter().map(listed).collect();
     Ok(Json(Rooms::Own { items }).into_response())
 }
 
 /// A room as one's own list shows it, with the numbers of `/user/queue/rooms`.
-fn listed(item: &Item, user: &UserId) -> RoomListed {
+fn listed(item: &Item) -> RoomListed {
     RoomListed {
         id: item.key.as_str().to_owned(),
         name: item.meta.name.clone(),
         kind: item.meta.kind.as_str(),
         public: item.meta.public,
-        with: with(&item.meta, user),
+        with: item.with.clone(),
         role: item.member.role.as_str(),
         head: item.head.seq.0,
         count: item.head.count.0,
@@ -328,11 +326,6 @@ fn listed(item: &Item, user: &UserId) -> RoomListed {
         mentions: item.mentions,
         last: item.last.clone(),
     }
-}
-
-/// Whom a direct room is with.
-fn with(meta: &RoomMeta, user: &UserId) -> Option<String> {
-    (meta.kind == RoomKind::Direct).then(|| partner(&meta.name, user).map(str::to_owned))?
 }
 
 async fn list_public(gateway: &Gateway, listing: &Listing) -> Answer {
@@ -445,7 +438,7 @@ pub(super) fn described(id: &RoomId, me: &UserId, entered: &Entered) -> RoomShow
         head: entered.head.0,
         count: entered.count.0,
         name: meta.map(|meta| meta.name.clone()),
-        with: meta.and_then(|meta| with(meta, me)),
+        with: meta.and_then(|meta| meta.partner(me)).map(str::to_owned),
         kind: meta.map(|meta| meta.kind.as_str()),
         public: meta.map(|meta| meta.public),
         slow_mode_s: meta.map(|meta| meta.slow_mode_s),

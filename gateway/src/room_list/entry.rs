@@ -17,6 +17,8 @@ const PREVIEW_TEXT_BYTES: usize = 256;
 /// A room on a list.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Whom a direct room is with.
+    with: Option<String>,
     pub(super) meta: RoomMeta,
     pub(super) member: Membership,
     badge: Badge,
@@ -55,6 +57,8 @@ pub(crate) struct Item {
     pub(crate) key: RoomKey,
     pub(crate) meta: RoomMeta,
     pub(crate) member: Membership,
+    /// Whom a direct room is with.
+    pub(crate) with: Option<String>,
     pub(crate) head: ReadPosition,
     pub(crate) unread: u64,
     pub(crate) mentions: u64,
@@ -68,8 +72,9 @@ pub(crate) struct Item {
 // === impl Entry ===
 
 impl Entry {
-    pub(super) fn new(meta: RoomMeta, member: Membership) -> Self {
+    pub(super) fn new(meta: RoomMeta, member: Membership, user: &UserId) -> Self {
         Self {
+            with: meta.partner(user).map(str::to_owned),
             meta,
             member,
             badge: Badge::default(),
@@ -161,6 +166,7 @@ impl Entry {
             key: key.clone(),
             meta: self.meta.clone(),
             member: self.member,
+            with: self.with.clone(),
             head: self.badge.head(),
             unread: self.badge.unread(),
             mentions: self.badge.mentions(),
@@ -256,7 +262,7 @@ fn cut(text: &str) -> &str {
 impl Item {
     /// As snapshots show it.
     pub(super) fn json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "room": self.key.as_str(),
             "name": self.meta.name,
             "kind": self.meta.kind.as_str(),
@@ -266,7 +272,11 @@ impl Item {
             "mentions": self.mentions,
             "online": self.online,
             "last": self.last,
-        })
+        });
+        if let Some(with) = &self.with {
+            json["with"] = with.as_str().into();
+        }
+        json
     }
 
     /// The fields that are not as they were told.

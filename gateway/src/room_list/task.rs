@@ -486,7 +486,8 @@ impl Task {
 /// Takes what the store has of a room into a list; what lies between that and now is counted in once a head is heard.
 fn merge(list: &mut List, row: Row) {
     let (meta, member) = (row.meta.clone(), row.member);
-    let entry = list.entry(&row.key, || Entry::new(meta, member));
+    let user = list.caller.user.clone();
+    let entry = list.entry(&row.key, || Entry::new(meta, member, &user));
     if row.member.changed_seq >= entry.member.changed_seq {
         entry.member = row.member;
     }

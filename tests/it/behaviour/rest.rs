@@ -197,3 +197,83 @@ async fn health_readiness_and_metrics_are_there() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_api_describes_itself_without_asking_anybody_else() {
+    let system = System::shared().await;
+    let public = Rest::new(&system.http(0), None);
+    for below in ["/api", "/api/v1"] {
+        let openapi = public.get(&format!("{below}/openapi.json")).await.ok();
+        assert_eq!(openapi["openapi"], "3.1.0");
+        let asyncapi = public.get(&format!("{below}/asyncapi.json")).await.ok();
+        assert_eq!(asyncapi["asyncapi"], "3.0.0");
+    }
+    let page = public.get("/api/docs").await;
+    assert!(page.media_type.starts_with("text/html"), "{page:?}");
+    let policy = page.header("content-security-policy").to_owned();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    let page = page.ok();
+    let text = page.as_str().expect("a page");
+    assert!(
+        !text.contains("http://") && !text.contains("https://"),
+        "{text}"
+    );
+    for asset in ["/assets/docs.js", "/assets/docs.css"] {
+        assert!(text.contains(asset));
+        public.get(asset).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn pages_hold_still_while_messages_come_and_change() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let path = format!("rooms/{room}/messages");
+    let mut posted = Vec::new();
+    let mut say = async |text: &str| {
+        let answer = alice.rest.post(&path, json!({"text": text})).await.ok();
+        posted.push(answer["seq"].as_u64().expect("a seq"));
+        posted.clone()
+    };
+    for number in 0..20 {
+        say(&number.to_string()).await;
+    }
+    let seqs = |page: &serde_json::Value| -> Vec<u64> {
+        let items = page["items"].as_array().expect("items").iter();
+        items
+            .map(|item| item["seq"].as_u64().expect("a seq"))
+            .collect()
+    };
+    let mut page = alice.reads(&room, "limit=6").await;
+    let mut walked = seqs(&page);
+    let mut known = say("meanwhile").await;
+    while page["has_before"] == true {
+        let edited = format!("{path}/{}", walked[0]);
+        let edit = Some(json!({"text": "edited meanwhile"}));
+        alice.rest.ask(Method::PATCH, &edited, edit, &[]).await.ok();
+        known = say("meanwhile").await;
+        page = alice
+            .reads(&room, &format!("before={}&limit=6", walked[0]))
+            .await;
+        let mut longer = seqs(&page);
+        assert!(longer.len() == 6 || page["has_before"] == false, "{page}");
+        longer.append(&mut walked);
+        walked = longer;
+    }
+    assert_eq!(walked, known[..20]);
+
+    let mut forwards = Vec::new();
+    loop {
+        let after = forwards.last().copied().unwrap_or(0);
+        let page = alice.reads(&room, &format!("after={after}&limit=6")).await;
+        forwards.extend(seqs(&page));
+        if page["has_after"] == false {
+            break;
+        }
+        if forwards.len() < 20 {
+            known = say("meanwhile").await;
+        }
+    }
+    assert_eq!(forwards, known);
+}

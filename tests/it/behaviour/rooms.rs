@@ -244,6 +244,20 @@ async fn two_people_have_one_direct_room_whoever_asks() {
     let room = one["room"]["id"].as_str().expect("an id");
     assert_eq!(ask(&alice, &bob).await["room"]["id"], room);
 
+    let mut list = alice.connects().await;
+    list.request(Frame::subscribe("list", "/user/queue/rooms"))
+        .await;
+    // A snapshot, or the change by which the room comes onto the list.
+    let listed = loop {
+        let body = list.message("list").await.json();
+        let rooms = body["rooms"].as_array().cloned();
+        let mut rooms = rooms.unwrap_or_else(|| vec![body]).into_iter();
+        if let Some(listed) = rooms.find(|listed| listed["room"] == room) {
+            break listed;
+        }
+    };
+    assert_eq!(listed["with"], bob.id, "{listed}");
+
     let (mut client, _) = bob.watches(room).await;
     post(&alice, room, "hi").await.ok();
     client.message(room).await;

@@ -6,6 +6,8 @@ use super::*;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
 
+const ASYNCAPI: &str = include_str!("../../../../docs/asyncapi.json");
+
 fn operations_of(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     let each = paths.flat_map(|(path, item)| {
@@ -94,4 +96,66 @@ fn refusals_are_grouped_by_status() {
         json!(["not-a-member", "banned"])
     );
     assert!(operation.get(REFUSALS).is_none());
+}
+
+#[test]
+fn the_asyncapi_document_names_every_destination_and_no_other() {
+    use roomlog_core::{
+        ids::RoomId,
+        session::{Topic, Verb},
+    };
+    let room = RoomId::parse("some-room").unwrap();
+    let topics = [
+        Topic::Room(room.clone()),
+        Topic::Signals(room.clone()),
+        Topic::Rooms,
+        Topic::Inbox,
+        Topic::Errors,
+    ];
+    let named = |destination: String| destination.replace("some-room", "{room}");
+    let mut coded: BTreeSet<(&str, String)> = BTreeSet::from([("receive", "/app/auth".to_owned())]);
+    coded.extend(Verb::ALL.map(|verb| ("receive", named(verb.destination(&room)))));
+    coded.extend(topics.map(|topic| ("send", named(topic.destination()))));
+
+    let document: Value = serde_json::from_str(ASYNCAPI).unwrap();
+    let operations = document["operations"].as_object().unwrap();
+    let documented = operations.values().map(|operation| {
+        let channel = operation["channel"]["$ref"].as_str().unwrap();
+        let channel = document
+            .pointer(channel.strip_prefix('#').unwrap())
+            .unwrap();
+        let action = operation["action"].as_str().unwrap();
+        (action, channel["address"].as_str().unwrap().to_owned())
+    });
+    assert_eq!(documented.collect::<BTreeSet<_>>(), coded);
+
+    let aliases = document["channels"].as_object().unwrap().values();
+    for alias in aliases.flat_map(|channel| channel["x-aliases"].as_array().into_iter().flatten()) {
+        let address = alias.as_str().unwrap();
+        let is_topic = Topic::parse(&address.replace("{room}", "some-room")).is_some();
+        assert!(is_topic || address == "/pub/rooms/{room}", "{address}");
+    }
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn the_asyncapi_document_points_at_what_is_there() {
+    fn follow(value: &Value, own: &Value, other: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                    let found = match reference.strip_prefix("openapi.json#") {
+                        Some(pointer) => other.pointer(pointer),
+                        None => own.pointer(reference.trim_start_matches('#')),
+                    };
+                    assert!(found.is_some(), "{reference}");
+                }
+                fields.values().for_each(|value| follow(value, own, other));
+            }
+            Value::Array(items) => items.iter().for_each(|item| follow(item, own, other)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(ASYNCAPI).unwrap();
+    follow(&document, &document, &crate::http::openapi());
 }
