@@ -2,7 +2,7 @@
 
 Each service of the file gets an address of its own in 127.0.0.0/8, as it would get one from docker, and names become
 addresses wherever they stand: in variables, arguments and the files that are mounted. What is not to be had without
-docker (registry, Grafana, collector, traces) stays out; its files are checked elsewhere.
+docker (Grafana, the collector) stays out; its files are checked elsewhere.
 
     stack.py ROOMLOG_PROGRAM TOOLS_FOLDER
 """
@@ -22,6 +22,7 @@ import time
 import urllib.error
 import urllib.request
 
+import permissions
 import yaml
 
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
@@ -64,6 +65,7 @@ def play(stack):
     front = stack.start_proxy()
     chat(stack, front)
     figures(stack, services)
+    say(f"what was asked of the store, {permissions.check(stack.recorders)} kinds of request, the roles in the cloud allow")
     for name in services:
         stack.stop(name)
     say("every service drains and ends well")
@@ -83,6 +85,36 @@ def chat(stack, front):
     ])
     assert texts == ["hello from the stack"], texts
     say("a message sent through the proxy is seen on a WebSocket through it, and read at the other gateway")
+    use_everything(front, second, room, writer, reader)
+
+
+def use_everything(front, second, room, writer, reader):
+    """Whatever asks something of a table, once, so that the roles in the cloud can be held against it."""
+    api, messages = f"{front}/api/v1", f"{front}/api/v1/rooms/{room}/messages"
+    person = {"login": "cleo", "password": "a long enough password", "name": "Cleo"}
+    signed_up = ask(f"{api}/auth/signup", None, person)
+    signed_in = ask(f"{second}/api/v1/auth/login", None, person)
+    renewed = ask(f"{api}/auth/refresh", None, {"refresh_token": signed_in["refresh_token"]})
+    ask(f"{api}/rooms/{room}/members/{signed_up['user']['id']}", writer, {}, "PUT")
+    ask(f"{api}/rooms/{room}/join", renewed["access_token"], {})
+    told = ask(messages, writer, {"text": "first"})["seq"]
+    ask(f"{messages}/{told}", writer, {"text": "better"}, "PATCH")
+    ask(f"{messages}/{told}/reactions/%F0%9F%91%8D", reader, {}, "PUT")
+    gone = ask(messages, writer, {"text": "mistaken"})["seq"]
+    ask(f"{messages}/{gone}", writer, None, "DELETE")
+    ask(f"{api}/rooms/{room}/read", reader, {"seq": told})
+    ask(f"{api}/dm/{signed_up['user']['id']}", reader, {})
+
+    def folded():
+        items = {item["seq"]: item for item in ask(f"{second}/api/v1/rooms/{room}/messages", reader)["items"]}
+        return items[told].get("text") == "better" and items[told]["reactions"] and items[gone].get("deleted")
+
+    until("the edit, the reaction and the deletion in history", folded)
+    for path in ("rooms?public=true", "rooms", f"rooms/{room}", f"rooms/{room}/members", "me"):
+        ask(f"{api}/{path}", renewed["access_token"])
+    ask(f"{api}/presence/query", reader, {"users": [signed_up["user"]["id"]]})
+    ask_text(f"{api}/auth/logout", renewed["access_token"], {"refresh_token": renewed["refresh_token"]})
+    say("accounts, changed messages, read marks and direct rooms work")
 
 
 def guest(front, name):
@@ -123,6 +155,7 @@ class Stack:
         self.file = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
         self.program, self.tools, self.folder = program, tools, folder
         self.processes = {}
+        self.recorders = {}
         # Runs side by side take different networks.
         network = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 250}"
         self.addresses = {name: f"{network}.{at}" for at, name in enumerate(self.file["services"], 10)}
@@ -181,12 +214,17 @@ class Stack:
         server, *arguments = self.command("cache")
         assert server == "valkey-server", server
         self.start("cache", ["redis-server", "--bind", self.address("cache"), *arguments])
+        self.start("registry", [
+            "java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dquarkus.http.host={self.address('registry')}",
+            "-jar", str(next((self.tools / "registry").glob("*-runner.jar"))),
+        ], self.settings("registry"))
         for name in self.named("kafka-"):
             self.wait_for_line(name, "Kafka Server started")
             self.wait_for_port(name, self.address(name), 9092)
         self.wait_for_port("dynamodb", "127.0.0.1", self.free_port)
         self.wait_for_port("cache", self.address("cache"), 6379)
-        say("three brokers, DynamoDB Local and a cache run")
+        until("the registry to be ready", lambda: ask_text(f"http://{self.address('registry')}:8080/health/ready"))
+        say("three brokers, a registry, DynamoDB Local and a cache run")
 
     def start_broker(self, name):
         """As the image does: a variable KAFKA_A_B is the property a.b, and the log is formatted first."""
@@ -217,7 +255,13 @@ class Stack:
     # --- Roomlog ---
 
     def start_service(self, name):
-        self.start(name, [str(self.program), *self.command(name)], self.settings(name))
+        settings = self.settings(name)
+        role = {"topics": "operator", "tables": "operator"}.get(name, re.sub(r"-\d+$", "", name))
+        if role not in self.recorders:
+            self.recorders[role] = permissions.Recorder(self.free_port, settings["ROOMLOG_TABLE_PREFIX"])
+        assert settings["ROOMLOG_DYNAMODB_ENDPOINT"] == f"http://127.0.0.1:{self.free_port}", settings
+        settings["ROOMLOG_DYNAMODB_ENDPOINT"] = self.recorders[role].address()
+        self.start(name, [str(self.program), *self.command(name)], settings)
 
     def run_job(self, name):
         self.start_service(name)
@@ -323,17 +367,21 @@ def until(what, condition, limit_s=START_LIMIT_S):
     raise AssertionError(f"waited {limit_s} s for {what}; {last or ''}")
 
 
-def ask_text(url, token=None, body=None):
+def ask_text(url, token=None, body=None, method=None):
     headers = {"content-type": "application/json"}
     if token:
         headers["authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
-    with WEB.open(urllib.request.Request(url, data, headers), timeout=10) as answer:
-        return answer.read().decode() or "{}"
+    try:
+        with WEB.open(urllib.request.Request(url, data, headers, method=method), timeout=10) as answer:
+            return answer.read().decode() or "{}"
+    except urllib.error.HTTPError as error:
+        error.msg = f"{error.msg}: {url}: {error.read().decode(errors='replace')}"
+        raise
 
 
-def ask(url, token=None, body=None):
-    return json.loads(ask_text(url, token, body))
+def ask(url, token=None, body=None, method=None):
+    return json.loads(ask_text(url, token, body, method))
 
 
 def say(text):

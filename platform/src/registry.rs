@@ -66,7 +66,8 @@ pub async fn adopt_ids(address: &str) -> Result<(), RegistryError> {
     Ok(())
 }
 
-/// The id of a schema: looked up, or given to it now.
+/// The id of a schema: looked up, or given to it now. Of several services that start at once one registers it; some
+/// registries refuse the others, who then find it.
 async fn id_of(
     http: &reqwest::Client,
     address: &str,
@@ -79,7 +80,12 @@ async fn id_of(
         return Ok(id);
     }
     let register = format!("{base}/subjects/{name}/versions");
-    let registered = ask(http, &register, subject, false).await?;
+    let registered = match ask(http, &register, subject, false).await {
+        Err(refusal @ RegistryError::Refused { .. }) => {
+            return ask(http, &known, subject, true).await?.ok_or(refusal);
+        }
+        other => other?,
+    };
     registered.ok_or_else(|| RegistryError::Unavailable("it neither has nor takes a schema".into()))
 }
 
@@ -118,4 +124,54 @@ async fn ask(
         });
     }
     Err(RegistryError::Unavailable(format!("{status}: {text}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use axum::{Json, Router, http::StatusCode, response::IntoResponse as _, routing::post};
+
+    use super::*;
+
+    /// A registry in which another service registers the schema just before us, or nobody does.
+    async fn refusing(another_wins: bool) -> String {
+        let known = Arc::<AtomicBool>::default();
+        let knows = Arc::clone(&known);
+        let look_up = post(async move || {
+            if knows.load(Ordering::SeqCst) {
+                return Json(json!({ "id": 7 })).into_response();
+            }
+            StatusCode::NOT_FOUND.into_response()
+        });
+        let register = post(async move || {
+            known.store(another_wins, Ordering::SeqCst);
+            (StatusCode::CONFLICT, "no")
+        });
+        let routes = Router::new()
+            .route("/subjects/{subject}", look_up)
+            .route("/subjects/{subject}/versions", register);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        address
+    }
+
+    #[tokio::test]
+    async fn who_comes_second_takes_the_id_of_who_came_first() {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let subject = subjects()[0];
+        let address = refusing(true).await;
+        assert_eq!(id_of(&http, &address, subject).await.unwrap(), 7);
+        let address = refusing(false).await;
+        let refused = id_of(&http, &address, subject).await;
+        assert!(matches!(
+            refused,
+            Err(RegistryError::Refused { status: 409, .. })
+        ));
+    }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     Delivery, KafkaConfig, LogRecord, Outgoing, ProduceError, Producer, ReadError, Reader,
-    topics::{self, TopicError},
+    topics::{self, REQUEST_TIMEOUT, TopicError},
 };
 
 /// On a record that only says which id occurred in the old topic. It lies before the offset numbering begins at.
@@ -42,8 +42,11 @@ pub enum SuccessionError {
 pub async fn close(config: &KafkaConfig, topic: &str) -> Result<(), TopicError> {
     let admin = topics::admin(config)?;
     let resource = ResourceSpecifier::Topic(topic);
-    let described =
-        topics::in_time(admin.describe_configs([&resource], &topics::options())).await?;
+    let described = topics::in_time(
+        REQUEST_TIMEOUT,
+        admin.describe_configs([&resource], &topics::options(REQUEST_TIMEOUT)),
+    )
+    .await?;
     let settings = match described.into_iter().next() {
         Some(Ok(settings)) => settings.entries,
         Some(Err(code)) => return Err(topics::refused(topic, code)),
@@ -59,7 +62,11 @@ pub async fn close(config: &KafkaConfig, topic: &str) -> Result<(), TopicError> 
     });
     let (name, value) = RECORD_BYTES_MAX;
     let altered = altered.set(name, value);
-    let answers = topics::in_time(admin.alter_configs([&altered], &topics::options())).await?;
+    let answers = topics::in_time(
+        REQUEST_TIMEOUT,
+        admin.alter_configs([&altered], &topics::options(REQUEST_TIMEOUT)),
+    )
+    .await?;
     match answers.into_iter().next() {
         Some(Ok(_)) => Ok(()),
         Some(Err((_, code))) => Err(topics::refused(topic, code)),

@@ -21,7 +21,9 @@ use tokio::time::Instant;
 use super::{DEAD_LETTERS_TOPIC, KafkaConfig, token};
 
 /// How long one request to the brokers may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the brokers may take to make a topic. It is done once, and a busy controller is no reason to give up.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a new topic's partitions may take to get their leaders.
 const LEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often they are asked for meanwhile.
@@ -206,7 +208,11 @@ pub async fn describe(config: &KafkaConfig, topic: &str) -> Result<Described, To
     }
     let resource = ResourceSpecifier::Topic(topic);
     let admin = admin(config)?;
-    let answers = in_time(admin.describe_configs([&resource], &options())).await?;
+    let answers = in_time(
+        REQUEST_TIMEOUT,
+        admin.describe_configs([&resource], &options(REQUEST_TIMEOUT)),
+    )
+    .await?;
     let settings = match answers.into_iter().next() {
         Some(Ok(settings)) => settings,
         Some(Err(code)) => return Err(refused(topic, code)),
@@ -256,17 +262,18 @@ pub(super) fn admin(config: &KafkaConfig) -> Result<Admin, TopicError> {
         .map_err(|error| TopicError::Setting(error.to_string()))
 }
 
-pub(super) fn options() -> AdminOptions {
+pub(super) fn options(at_most: Duration) -> AdminOptions {
     AdminOptions::new()
-        .request_timeout(Some(REQUEST_TIMEOUT))
-        .operation_timeout(Some(REQUEST_TIMEOUT))
+        .request_timeout(Some(at_most))
+        .operation_timeout(Some(at_most))
 }
 
 /// The client bounds its requests itself, but not the wait for a first broker.
 pub(super) async fn in_time<T>(
+    at_most: Duration,
     request: impl Future<Output = rdkafka::error::KafkaResult<T>>,
 ) -> Result<T, TopicError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT + Duration::from_secs(1), request).await {
+    match tokio::time::timeout(at_most + Duration::from_secs(1), request).await {
         Ok(answer) => answer.map_err(|error| TopicError::Unavailable(error.to_string())),
         Err(_) => Err(TopicError::Unavailable("no broker could be reached".into())),
     }
@@ -308,7 +315,11 @@ async fn create_one(admin: &Admin, topic: &TopicSpec) -> Result<Creation, TopicE
     .set("cleanup.policy", "delete")
     .set("retention.ms", &retention_ms)
     .set("retention.bytes", "-1");
-    let answers = in_time(admin.create_topics([&new], &options())).await?;
+    let answers = in_time(
+        CREATION_TIMEOUT,
+        admin.create_topics([&new], &options(CREATION_TIMEOUT)),
+    )
+    .await?;
     match answers.into_iter().next() {
         Some(Ok(_)) => Ok(Creation::Created),
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Creation::Existed),

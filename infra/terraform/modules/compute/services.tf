@@ -42,13 +42,17 @@ variable "services" {
       stores      = ["kafka", "cache"]
       produces    = ["chat.events.v1", "chat.reads.v1"]
       tables = {
-        events     = ["Query"]
-        rooms      = ["GetItem", "BatchGetItem"]
-        members    = ["GetItem", "Query"]
+        events     = ["GetItem", "Query"]
+        rooms      = ["BatchGetItem", "GetItem"]
+        members    = ["BatchGetItem", "GetItem", "Query"]
         rooms_of   = ["Query"]
         mentions   = ["Query", "BatchWriteItem"]
         partitions = ["GetItem"]
-        users      = ["GetItem", "BatchGetItem", "UpdateItem"]
+        patches    = ["Query"]
+        reactions  = ["Query"]
+        # A sign-up puts two rows in one transaction.
+        users    = ["BatchGetItem", "GetItem", "PutItem", "UpdateItem"]
+        sessions = ["BatchGetItem", "DeleteItem", "GetItem", "UpdateItem"]
       }
       indexes     = { rooms = ["public"] }
       port        = 8080
@@ -64,7 +68,7 @@ variable "services" {
       consumes     = ["chat.events.v1"]
       produces     = ["chat.dlq.v1"]
       groups       = ["fanout-a"]
-      tables       = { rooms = ["GetItem", "BatchGetItem"], partitions = ["GetItem"] }
+      tables       = { rooms = ["BatchGetItem"], partitions = ["GetItem"] }
       indexes      = { rooms = ["by_partition"] }
       answers_link = true
     }
@@ -77,7 +81,7 @@ variable "services" {
       consumes     = ["chat.events.v1"]
       produces     = ["chat.dlq.v1"]
       groups       = ["fanout-b"]
-      tables       = { rooms = ["GetItem", "BatchGetItem"], partitions = ["GetItem"] }
+      tables       = { rooms = ["BatchGetItem"], partitions = ["GetItem"] }
       indexes      = { rooms = ["by_partition"] }
       answers_link = true
     }
@@ -95,6 +99,8 @@ variable "services" {
         members    = ["BatchGetItem", "UpdateItem"]
         rooms_of   = ["UpdateItem"]
         mentions   = ["BatchWriteItem"]
+        patches    = ["UpdateItem"]
+        reactions  = ["UpdateItem"]
         partitions = ["GetItem", "UpdateItem"]
       }
       lag = { group = "persister", topic = "chat.events.v1", records = 20000 }

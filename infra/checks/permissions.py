@@ -1,0 +1,106 @@
+"""Watches what each service asks of DynamoDB, and holds it against what its role in the cloud may do.
+
+A recorder stands between one service and the store. What it saw is compared with the entry of that service in
+infra/terraform/modules/compute/services.tf: a request outside it would be refused on AWS and nowhere else.
+"""
+
+import http.client
+import http.server
+import json
+import pathlib
+import threading
+
+import hcl2
+
+SERVICES = pathlib.Path(__file__).resolve().parents[1] / "terraform/modules/compute/services.tf"
+# What a transaction's parts need: the rights of the single requests.
+PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+ANSWER_LIMIT_S = 30
+
+
+def granted():
+    """By service: the pairs of action and table, a table with an index as `table/index`."""
+    with SERVICES.open() as file:
+        variables = hcl2.load(file)["variable"]
+    services = plain(next(value for one in variables for key, value in one.items() if plain(key) == "services")["default"])
+    return {
+        name: {(action, table) for table, actions in service.get("tables", {}).items() for action in actions}
+        | {("Query", f"{table}/{index}") for table, indexes in service.get("indexes", {}).items() for index in indexes}
+        for name, service in services.items()
+    }
+
+
+def plain(value):
+    """Without the quotes that the parser keeps around strings."""
+    if isinstance(value, dict):
+        return {plain(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return value.strip('"') if isinstance(value, str) else value
+
+
+def asked(action, body, prefix):
+    """The rights that a request needs."""
+    if action.startswith("Transact"):
+        for item in body["TransactItems"]:
+            for part, told in item.items():
+                yield PARTS[part], told["TableName"].removeprefix(prefix)
+    elif "RequestItems" in body:
+        for table in body["RequestItems"]:
+            yield action, table.removeprefix(prefix)
+    else:
+        table = body["TableName"].removeprefix(prefix)
+        yield action, f"{table}/{body['IndexName']}" if "IndexName" in body else table
+
+
+class Recorder:
+    """Passes requests on and remembers what they were."""
+
+    def __init__(self, store_port, prefix):
+        self.seen = set()
+        seen = self.seen
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                action = self.headers["x-amz-target"].split(".")[1]
+                seen.update(asked(action, json.loads(body), prefix))
+                store = http.client.HTTPConnection("127.0.0.1", store_port, timeout=ANSWER_LIMIT_S)
+                store.request("POST", self.path, body, dict(self.headers))
+                answer = store.getresponse()
+                content = answer.read()
+                store.close()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower().startswith("x-amz") or name.lower() == "content-type":
+                        self.send_header(name, value)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def address(self):
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+def check(recorders):
+    """Each service did nothing its role would refuse; returns how many different things they did."""
+    may = granted()
+    for name, recorder in recorders.items():
+        refused = recorder.seen - may[name]
+        assert not refused, f"AWS would refuse {name}: {sorted(refused)}; see {SERVICES}"
+    return sum(len(recorder.seen) for recorder in recorders.values())
+
+
+def unused(recorders):
+    """What a role may and nothing seen here needed."""
+    may = granted()
+    return {name: sorted(may[name] - recorder.seen) for name, recorder in recorders.items() if may[name] - recorder.seen}
