@@ -13,6 +13,7 @@ pub mod gap;
 pub mod ids;
 pub mod inbox;
 pub mod interest;
+pub mod lag;
 pub mod limits;
 pub mod media;
 pub mod partition;

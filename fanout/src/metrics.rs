@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use roomlog_core::lag::Lag;
 
 const RECORDS: &str = "roomlog_fanout_records_total";
 const FORWARDED: &str = "roomlog_fanout_forwarded_events_total";
@@ -15,6 +16,8 @@ const GATEWAYS: &str = "roomlog_fanout_gateways";
 const TAKE_OVER: &str = "roomlog_fanout_take_over_seconds";
 const FAILURES: &str = "roomlog_fanout_owner_failures_total";
 const POSITION: &str = "roomlog_fanout_position";
+const LAG: &str = "roomlog_fanout_lag_records";
+const LAG_AGE: &str = "roomlog_fanout_lag_seconds";
 const CACHE_WRITES: &str = "roomlog_fanout_cache_writes_total";
 const TAIL_DROPPED: &str = "roomlog_fanout_tail_dropped_events_total";
 const MISMATCHES: &str = "roomlog_fanout_snapshot_mismatches_total";
@@ -80,6 +83,16 @@ pub(crate) fn describe() {
         POSITION,
         Unit::Count,
         "The next offset to be numbered, by partition."
+    );
+    describe_gauge!(
+        LAG,
+        Unit::Count,
+        "Records in the log that are not numbered yet, by partition."
+    );
+    describe_gauge!(
+        LAG_AGE,
+        Unit::Seconds,
+        "How long the oldest of them has been seen to wait, by partition."
     );
     describe_counter!(
         CACHE_WRITES,
@@ -148,6 +161,12 @@ pub(crate) fn owner_failed() {
 
 pub(crate) fn position(partition: u32, offset: i64) {
     gauge!(POSITION, "partition" => partition.to_string()).set(offset as f64);
+}
+
+pub(crate) fn lag(partition: u32, lag: Lag) {
+    let partition = partition.to_string();
+    gauge!(LAG, "partition" => partition.clone()).set(lag.records as f64);
+    gauge!(LAG_AGE, "partition" => partition).set(lag.age_ms as f64 / 1_000.0);
 }
 
 pub(crate) fn cache_write(write: CacheWrite, worked: bool) {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use roomlog_core::lag::{Lag, LagClock};
 use roomlog_platform::{backoff::Backoff, kafka::Released};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ const RESTART_CEILING: Duration = Duration::from_secs(15);
 
 /// How long an owner must have lasted for its failure to count as a first one.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
+
+/// How often a partition's lag is measured: as often as figures are fetched.
+const LAG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The owners, by partition.
 pub(crate) struct Owners {
@@ -152,10 +156,25 @@ async fn keep_owning(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<(), OwnerError> {
+    let ended = tokio::select! {
+        ended = own_again_and_again(&resources, partition, &progress, &stop) => ended,
+        () = tell_lag(&resources, partition, &progress) => Ok(()),
+    };
+    // The next owner tells from here on; an old figure would ring for ever.
+    metrics::lag(partition, Lag::default());
+    ended
+}
+
+async fn own_again_and_again(
+    resources: &Arc<Resources>,
+    partition: u32,
+    progress: &Arc<Progress>,
+    stop: &CancellationToken,
+) -> Result<(), OwnerError> {
     let mut backoff = Backoff::between(RESTART_FLOOR, RESTART_CEILING);
     loop {
         let began = Instant::now();
-        let ended = own(Arc::clone(&resources), partition, &progress, &stop).await;
+        let ended = own(Arc::clone(resources), partition, progress, stop).await;
         match ended {
             Err(error) if !error.is_final() => {
                 metrics::owner_failed();
@@ -169,6 +188,23 @@ async fn keep_owning(
         tokio::select! {
             () = backoff.wait() => {}
             () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// Never ends.
+async fn tell_lag(resources: &Resources, partition: u32, progress: &Progress) {
+    let (mut clock, began) = (LagClock::default(), Instant::now());
+    let mut ticks = tokio::time::interval(LAG_INTERVAL);
+    loop {
+        ticks.tick().await;
+        // Where the log does not answer, the last figure stays, and the readers say so.
+        if let (Some(offset), Ok(bounds)) = (
+            progress.offset(),
+            resources.bounds.watermarks(partition).await,
+        ) {
+            let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            metrics::lag(partition, clock.look(bounds.high, offset, now_ms));
         }
     }
 }

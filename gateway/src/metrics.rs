@@ -1,7 +1,9 @@
 //! The gateway's figures: names, units and help in one place. No label names a room or a user.
 
+use std::sync::LazyLock;
+
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use roomlog_core::code::Code;
 
@@ -16,9 +18,13 @@ const HOLES: &str = "roomlog_gateway_holes_total";
 const REPEATS: &str = "roomlog_gateway_repeats_dropped_total";
 const CONFLICTS: &str = "roomlog_gateway_numbering_conflicts_total";
 const OVERFLOWS: &str = "roomlog_gateway_outbox_overflows_total";
+const OUTBOX_BYTES: &str = "roomlog_gateway_outbox_bytes";
 const SIGNALS_LOST: &str = "roomlog_gateway_signals_lost_total";
 const LIMITED: &str = "roomlog_gateway_limited_total";
 const REFUSALS: &str = "roomlog_gateway_refusals_total";
+
+/// Its handle: it moves with each write to a client, too often to be looked up by name.
+static OUTBOXES: LazyLock<Gauge> = LazyLock::new(|| gauge!(OUTBOX_BYTES));
 
 /// Declares every figure to the recorder that is installed.
 pub(crate) fn describe() {
@@ -27,7 +33,7 @@ pub(crate) fn describe() {
         Unit::Count,
         "WebSocket connections that are open"
     );
-    describe_gauge!(ROOMS, Unit::Count, "rooms of the shard that reported last");
+    describe_gauge!(ROOMS, Unit::Count, "rooms somebody here is in");
     describe_counter!(
         DELIVERIES,
         Unit::Count,
@@ -68,6 +74,16 @@ pub(crate) fn describe() {
         Unit::Count,
         "times a limit was reached, by limit: refused, or for frames read no faster"
     );
+    describe_gauge!(
+        OUTBOX_BYTES,
+        Unit::Bytes,
+        "bytes of frames that wait for clients, over all connections"
+    );
+    describe_counter!(
+        SIGNALS_LOST,
+        Unit::Count,
+        "signals dropped, as too many waited to be sent on"
+    );
     describe_counter!(REFUSALS, Unit::Count, "requests turned down, by code");
 }
 
@@ -79,8 +95,9 @@ pub(crate) fn connection_closed() {
     gauge!(CONNECTIONS).decrement(1.0);
 }
 
-pub(crate) fn rooms(count: usize) {
-    gauge!(ROOMS).set(count as f64);
+/// Notes that a shard has so many rooms now, where it had told of so many.
+pub(crate) fn rooms(told: usize, now: usize) {
+    gauge!(ROOMS).increment(now as f64 - told as f64);
 }
 
 pub(crate) fn deliveries(count: u64) {
@@ -114,6 +131,18 @@ pub(crate) fn numbering_conflict() {
 
 pub(crate) fn overflow() {
     counter!(OVERFLOWS).increment(1);
+}
+
+/// Notes bytes that were put into outboxes.
+pub(crate) fn queued(bytes: usize) {
+    OUTBOXES.increment(bytes as f64);
+}
+
+/// Notes bytes that left an outbox, written or dropped.
+pub(crate) fn unqueued(bytes: usize) {
+    if bytes > 0 {
+        OUTBOXES.decrement(bytes as f64);
+    }
 }
 
 pub(crate) fn refusal(code: Code) {

@@ -16,6 +16,8 @@ use roomlog_core::{
     session::SubIndex,
 };
 
+use crate::metrics;
+
 /// Bytes of frames that may wait for one client. A single larger frame passes when nothing else waits. When full, all of
 /// it is dropped and replayed by seq.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 64 << 10;
@@ -87,7 +89,8 @@ enum State {
 
 impl Outbox {
     /// Queues a delivery, or drops everything where it does not fit. Never waits. `false` once it takes nothing: the
-    /// subscription is not live any more until the connection asks again.
+    /// subscription is not live any more until the connection asks again. Who pushes to many tells
+    /// [`metrics::queued`] once for all that were taken.
     pub(crate) fn push(&self, delivery: Delivery) -> bool {
         let mut queue = self.lock();
         if queue.state != State::Open {
@@ -120,6 +123,7 @@ impl Outbox {
         let bytes = queue.signals_bytes + delivery.frame.len();
         let fits = bytes <= SIGNALS_BYTES_MAX || queue.signals.is_empty();
         if fits {
+            metrics::queued(delivery.frame.len());
             queue.signals_bytes = bytes;
             queue.signals.push_back(delivery);
         } else {
@@ -153,7 +157,7 @@ impl Outbox {
                 false => Poll::Pending,
             };
         }
-        queue.bytes = 0;
+        metrics::unqueued(std::mem::take(&mut queue.bytes));
         into.append(&mut queue.deliveries);
         into.append(&mut queue.signals);
         queue.drop_signals();
@@ -220,13 +224,13 @@ impl Outbox {
 impl Queue {
     fn empty(&mut self, state: State) {
         self.deliveries = VecDeque::new();
-        self.bytes = 0;
+        metrics::unqueued(std::mem::take(&mut self.bytes));
         self.state = state;
     }
 
     fn drop_signals(&mut self) {
         self.signals = VecDeque::new();
-        self.signals_bytes = 0;
+        metrics::unqueued(std::mem::take(&mut self.signals_bytes));
     }
 }
 

@@ -1,12 +1,15 @@
 """Holds rules and dashboards against the code and the runbooks.
 
 Every figure named in a rule or on a dashboard is declared in a service's metrics module, with a label that is there; every
-alert has a section of its name in docs/operations.md.
+alert has a section of its name in docs/operations.md; that page lists every figure as the code declares it.
+
+    observability.py [write]      with `write` the list in docs/operations.md is written anew
 """
 
 import json
 import pathlib
 import re
+import sys
 
 import yaml
 
@@ -24,6 +27,42 @@ def declared():
     """Every figure of the code, and every label anything in it bears."""
     text = "\n".join(module.read_text() for module in MODULES)
     return set(re.findall(r'"(roomlog_[a-z_]+)"', text)), set(re.findall(r'"([a-z_]+)" =>', text))
+
+
+def figures():
+    """Every figure as its module declares it: name, kind, unit, labels, help."""
+    for module in sorted(SOURCES.glob("*/src/metrics.rs")):
+        text = module.read_text()
+        names = dict(re.findall(r'const (\w+): &str = "(roomlog_\w+)";', text))
+        declared = re.findall(r'describe_(\w+)!\(\s*(\w+),\s*Unit::(\w+),\s*"([^"]*)"', text)
+        missing = set(names) - {name for _, name, _, _ in declared}
+        assert not missing, f"{module}: neither unit nor help for {missing}"
+        for kind, constant, unit, told in declared:
+            used = re.findall(rf"(?:counter|gauge|histogram)!\(\s*{constant}\b([^)]*)", text)
+            labels = sorted({label for use in used for label in re.findall(r'"(\w+)" =>', use)})
+            suffix = {"Seconds": "seconds", "Bytes": "bytes"}.get(unit, "")
+            assert suffix in names[constant], f"{names[constant]} counts {unit} and does not say so"
+            assert kind != "counter" or names[constant].endswith("_total"), names[constant]
+            yield names[constant], kind, labels, told
+
+
+def table():
+    rows = ["| figure | kind | labels | what |", "|---|---|---|---|"]
+    for name, kind, labels, told in figures():
+        named = ", ".join(f"`{label}`" for label in labels)
+        rows.append(f"| `{name}` | {kind} | {named} | {told.rstrip('.')} |")
+    return "\n".join(rows)
+
+
+def check_list(write):
+    page = SOURCES / "docs/operations.md"
+    text = page.read_text()
+    start, end = (text.index(mark) for mark in ("<!-- figures:", "<!-- end of figures"))
+    start = text.index("\n", start) + 1
+    if write:
+        page.write_text(f"{text[:start]}{table()}\n{text[end:]}")
+    else:
+        assert text[start:end] == f"{table()}\n", "docs/operations.md: the figures are not those of the code; run observability.py write"
 
 
 def expressions():
@@ -94,6 +133,7 @@ def main():
     unseen = sorted(names - seen)
     alerts = check_runbooks()
     check_collector()
+    check_list("write" in sys.argv[1:])
     print(f"{len(seen)} figures used, all counted by the code; {alerts} alerts, each with a runbook")
     if unseen:
         print(f"on no dashboard and in no rule: {', '.join(unseen)}")

@@ -97,12 +97,13 @@ def use_everything(front, second, room, writer, reader):
     renewed = ask(f"{api}/auth/refresh", None, {"refresh_token": signed_in["refresh_token"]})
     ask(f"{api}/rooms/{room}/members/{signed_up['user']['id']}", writer, {}, "PUT")
     ask(f"{api}/rooms/{room}/join", renewed["access_token"], {})
-    told = ask(messages, writer, {"text": "first"})["seq"]
+    told = ask(messages, writer, {"text": "first", "mentions": [signed_up["user"]["id"]]})["seq"]
     ask(f"{messages}/{told}", writer, {"text": "better"}, "PATCH")
     ask(f"{messages}/{told}/reactions/%F0%9F%91%8D", reader, {}, "PUT")
     gone = ask(messages, writer, {"text": "mistaken"})["seq"]
     ask(f"{messages}/{gone}", writer, None, "DELETE")
-    ask(f"{api}/rooms/{room}/read", reader, {"seq": told})
+    for person in (reader, renewed["access_token"]):
+        ask(f"{api}/rooms/{room}/read", person, {"seq": told})
     ask(f"{api}/dm/{signed_up['user']['id']}", reader, {})
 
     def folded():

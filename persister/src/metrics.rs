@@ -6,6 +6,8 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use roomlog_core::lag::Lag;
+
 use crate::ledger::Tally;
 
 const RECORDS: &str = "roomlog_persister_records_total";
@@ -16,6 +18,7 @@ const READS: &str = "roomlog_persister_reads_stored_total";
 const WINDOWS: &str = "roomlog_persister_windows_in_flight";
 const STORE_LATENCY: &str = "roomlog_persister_store_latency_seconds";
 const LAG: &str = "roomlog_persister_lag_records";
+const LAG_AGE: &str = "roomlog_persister_lag_seconds";
 const STALLED: &str = "roomlog_persister_stalled";
 const FAILURES: &str = "roomlog_persister_owner_failures_total";
 const FAILED: &str = "roomlog_persister_failed_partitions";
@@ -66,6 +69,11 @@ pub(crate) fn describe() {
         LAG,
         Unit::Count,
         "Records in the log that are not stored yet, by topic and partition."
+    );
+    describe_gauge!(
+        LAG_AGE,
+        Unit::Seconds,
+        "How long the oldest of them has been seen to wait, by topic and partition."
     );
     describe_gauge!(
         STALLED,
@@ -122,9 +130,10 @@ pub(crate) fn store_answered(operation: Operation, after: Duration) {
     histogram!(STORE_LATENCY, "operation" => operation).record(after);
 }
 
-pub(crate) fn lag(topic: &str, partition: u32, records: i64) {
-    gauge!(LAG, "topic" => topic.to_owned(), "partition" => partition.to_string())
-        .set(records as f64);
+pub(crate) fn lag(topic: &str, partition: u32, lag: Lag) {
+    let (topic, partition) = (topic.to_owned(), partition.to_string());
+    gauge!(LAG, "topic" => topic.clone(), "partition" => partition.clone()).set(lag.records as f64);
+    gauge!(LAG_AGE, "topic" => topic, "partition" => partition).set(lag.age_ms as f64 / 1_000.0);
 }
 
 pub(crate) fn owner_failed() {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use roomlog_core::lag::{Lag, LagClock};
 use roomlog_platform::{
     backoff::Backoff,
     kafka::{READS_TOPIC, Released, TopicPartition},
@@ -190,10 +191,13 @@ async fn keep_owning(
             }
         }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = owning => ended,
         () = tell_lag(&resources, &place, &progress) => Ok(()),
-    }
+    };
+    // The next owner tells from here on; an old figure would ring for ever.
+    metrics::lag(&place.topic, place.partition, Lag::default());
+    ended
 }
 
 async fn own(
@@ -225,11 +229,12 @@ fn failed(place: &TopicPartition, error: &OwnerError) -> Option<Lasting> {
 
 /// Never ends.
 async fn tell_lag(resources: &Resources, place: &TopicPartition, progress: &Progress) {
-    let (reader, topic) = if place.topic == READS_TOPIC {
-        (&resources.reads, READS_TOPIC)
+    let reader = if place.topic == READS_TOPIC {
+        &resources.reads
     } else {
-        (&resources.events, &*resources.topic.topic)
+        &resources.events
     };
+    let (mut clock, began) = (LagClock::default(), Instant::now());
     let mut ticks = tokio::time::interval(LAG_INTERVAL);
     loop {
         ticks.tick().await;
@@ -237,7 +242,9 @@ async fn tell_lag(resources: &Resources, place: &TopicPartition, progress: &Prog
         if let (Some(offset), Ok(bounds)) =
             (progress.offset(), reader.watermarks(place.partition).await)
         {
-            metrics::lag(topic, place.partition, (bounds.high - offset).max(0));
+            let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let lag = clock.look(bounds.high, offset, now_ms);
+            metrics::lag(&place.topic, place.partition, lag);
         }
     }
 }

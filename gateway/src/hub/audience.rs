@@ -12,7 +12,10 @@ use roomlog_core::{
 };
 
 use super::shown::Shown;
-use crate::outbox::{Delivery, Outbox};
+use crate::{
+    metrics,
+    outbox::{Delivery, Outbox},
+};
 
 /// Names a connection for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +53,7 @@ impl Audience {
     /// Puts an event into the outboxes of all who have not got it yet; answers how many those are. Who takes nothing
     /// any more is dismissed, and asks again when ready.
     pub(super) fn show(&mut self, shown: &Shown) -> u64 {
-        let mut deliveries = 0;
+        let (mut deliveries, mut queued_bytes) = (0, 0);
         for (envelope, members) in &mut self.groups {
             let frame = shown.sealed(envelope, Provenance::Live);
             members.retain_mut(|live| {
@@ -59,14 +62,19 @@ impl Audience {
                 }
                 live.next = shown.seq.next();
                 deliveries += 1;
-                live.outbox.push(Delivery {
+                let takes = live.outbox.push(Delivery {
                     index: live.index,
                     seq: shown.seq,
                     count: shown.count,
                     frame: frame.clone(),
-                })
+                });
+                if takes {
+                    queued_bytes += frame.len();
+                }
+                takes
             });
         }
+        metrics::queued(queued_bytes);
         deliveries
     }
 

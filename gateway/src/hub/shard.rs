@@ -45,6 +45,8 @@ const COMMANDS_AT_ONCE: usize = 64;
 pub(super) struct Shard {
     source: Source,
     rooms: HashMap<RoomKey, Slot>,
+    /// How many of them the figures count.
+    rooms_told: usize,
     fetches: JoinSet<Fetched>,
     /// Rooms opened so far: each opening of a room has its own number.
     lives: u64,
@@ -87,6 +89,7 @@ impl Shard {
         Self {
             source,
             rooms: HashMap::new(),
+            rooms_told: 0,
             fetches: JoinSet::new(),
             lives: 0,
             lively: HashSet::new(),
@@ -313,6 +316,11 @@ impl Shard {
         }
     }
 
+    fn tell_rooms(&mut self) {
+        metrics::rooms(self.rooms_told, self.rooms.len());
+        self.rooms_told = self.rooms.len();
+    }
+
     /// Tells a fanout of the rooms it now serves.
     fn declare_anew(&mut self, link: LinkId, partitions: &[u32], partition_count: u32) {
         let open = self.rooms.values().filter_map(|slot| match slot {
@@ -356,7 +364,7 @@ impl Shard {
             }
             !is_over
         });
-        metrics::rooms(self.rooms.len());
+        self.tell_rooms();
     }
 }
 

@@ -179,7 +179,7 @@ impl Shard {
             self.lively.insert(key.clone());
         }
         self.rooms.insert(key, Slot::Open(open));
-        metrics::rooms(self.rooms.len());
+        self.tell_rooms();
     }
 }
 

@@ -50,6 +50,8 @@ variable "services" {
         partitions = ["GetItem"]
         patches    = ["Query"]
         reactions  = ["Query"]
+        # Read mentions are dropped.
+        mentions = ["BatchWriteItem", "Query"]
         # A sign-up puts two rows in one transaction.
         users    = ["BatchGetItem", "GetItem", "PutItem", "UpdateItem"]
         sessions = ["BatchGetItem", "DeleteItem", "GetItem", "UpdateItem"]
@@ -101,6 +103,7 @@ variable "services" {
         mentions   = ["BatchWriteItem"]
         patches    = ["UpdateItem"]
         reactions  = ["UpdateItem"]
+        mentions   = ["BatchWriteItem"]
         partitions = ["GetItem", "UpdateItem"]
       }
       lag = { group = "persister", topic = "chat.events.v1", records = 20000 }
