@@ -33,6 +33,8 @@ def main():
     check_network(of)
     check_settings(of)
     assert of["Service"]["fanout"]["spec"]["clusterIP"] == "None", "gateways attach to every fanout"
+    # A fanout that is not ready for want of one partition still serves its others.
+    assert of["Service"]["fanout"]["spec"]["publishNotReadyAddresses"] is True, "gateways go on finding such a one"
     stop = deployments["gateway"]["spec"]["template"]["spec"]
     check_drain(stop)
     print(f"{environment}: {len(all_of_it)} objects, {sum(map(len, [deployments]))} deployments as they must be")

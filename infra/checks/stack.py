@@ -102,8 +102,8 @@ def use_everything(front, second, room, writer, reader):
     ask(f"{messages}/{told}/reactions/%F0%9F%91%8D", reader, {}, "PUT")
     gone = ask(messages, writer, {"text": "mistaken"})["seq"]
     ask(f"{messages}/{gone}", writer, None, "DELETE")
-    for person in (reader, renewed["access_token"]):
-        ask(f"{api}/rooms/{room}/read", person, {"seq": told})
+    for token in (reader, renewed["access_token"]):
+        ask(f"{api}/rooms/{room}/read", token, {"seq": told})
     ask(f"{api}/dm/{signed_up['user']['id']}", reader, {})
 
     def folded():

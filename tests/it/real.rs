@@ -16,5 +16,6 @@ mod security;
 mod servers;
 mod snapshot;
 mod store_stall;
+mod telemetry;
 mod topic_change;
 mod trimmed;

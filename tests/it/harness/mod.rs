@@ -1,5 +1,6 @@
 //! What the end-to-end suites are written in: real servers, a running Roomlog, its users, and traffic between them.
 
+pub(crate) mod collector;
 pub(crate) mod device;
 mod disk;
 pub(crate) mod dynamo;

@@ -445,6 +445,12 @@ impl System {
         self.servers.as_mut().expect("a real stack")
     }
 
+    /// What each service has logged.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        let processes = self.services.iter().map(|service| &service.process);
+        processes.map(Process::errors).collect()
+    }
+
     /// A service's process, from 0.
     pub(crate) fn process(&mut self, role: Role, index: usize) -> &mut Process {
         let position = self.position(role, index);

@@ -22,7 +22,7 @@ use super::{
     },
     OpenRoom, Shard, Slot,
 };
-use crate::{clock, metrics};
+use crate::clock;
 
 /// How long a room's state may take to be read anew. An event that waits for it is passed over after it.
 const RENEWAL_WAIT: Duration = Duration::from_secs(4);

@@ -44,19 +44,20 @@ variable "services" {
       tables = {
         events     = ["GetItem", "Query"]
         rooms      = ["BatchGetItem", "GetItem"]
-        members    = ["BatchGetItem", "GetItem", "Query"]
+        members    = ["BatchGetItem", "GetItem", "Query", "UpdateItem"]
         rooms_of   = ["Query"]
-        mentions   = ["Query", "BatchWriteItem"]
         partitions = ["GetItem"]
         patches    = ["Query"]
         reactions  = ["Query"]
         # Read mentions are dropped.
         mentions = ["BatchWriteItem", "Query"]
         # A sign-up puts two rows in one transaction.
-        users    = ["BatchGetItem", "GetItem", "PutItem", "UpdateItem"]
-        sessions = ["BatchGetItem", "DeleteItem", "GetItem", "UpdateItem"]
+        users       = ["BatchGetItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
+        sessions    = ["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "UpdateItem"]
+        friends     = ["DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
+        attachments = ["BatchGetItem", "UpdateItem"]
       }
-      indexes     = { rooms = ["public"] }
+      indexes     = { rooms = ["public"], users = ["by_name"] }
       port        = 8080
       asks_link   = true
       connections = 20000
@@ -93,14 +94,14 @@ variable "services" {
       secrets  = ["ROOMLOG_REDIS_URL"]
       stores   = ["kafka", "cache"]
       consumes = ["chat.events.v1", "chat.reads.v1"]
-      produces = ["chat.dlq.v1"]
+      # Letters to inboxes are events too.
+      produces = ["chat.dlq.v1", "chat.events.v1"]
       groups   = ["persister"]
       tables = {
         events     = ["BatchWriteItem"]
         rooms      = ["BatchGetItem", "UpdateItem"]
-        members    = ["BatchGetItem", "UpdateItem"]
+        members    = ["BatchGetItem", "Query", "UpdateItem"]
         rooms_of   = ["UpdateItem"]
-        mentions   = ["BatchWriteItem"]
         patches    = ["UpdateItem"]
         reactions  = ["UpdateItem"]
         mentions   = ["BatchWriteItem"]
@@ -118,19 +119,19 @@ variable "services" {
       makes_topics = true
       consumes     = ["chat.events.v1", "chat.reads.v1", "chat.dlq.v1"]
       tables = {
-        partitions = ["CreateTable", "DescribeTable", "GetItem", "UpdateItem"]
-        events     = ["CreateTable", "DescribeTable"]
-        rooms      = ["CreateTable", "DescribeTable"]
-        members    = ["CreateTable", "DescribeTable"]
-        rooms_of   = ["CreateTable", "DescribeTable"]
-        users      = ["CreateTable", "DescribeTable"]
-        patches    = ["CreateTable", "DescribeTable"]
-        reactions  = ["CreateTable", "DescribeTable"]
-        mentions   = ["CreateTable", "DescribeTable"]
-        sessions   = ["CreateTable", "DescribeTable", "DescribeTimeToLive", "UpdateTimeToLive"]
+        partitions  = ["CreateTable", "DescribeTable", "GetItem", "UpdateItem"]
+        events      = ["CreateTable", "DescribeTable"]
+        rooms       = ["CreateTable", "DescribeTable"]
+        members     = ["CreateTable", "DescribeTable"]
+        rooms_of    = ["CreateTable", "DescribeTable"]
+        users       = ["CreateTable", "DescribeTable"]
+        patches     = ["CreateTable", "DescribeTable"]
+        reactions   = ["CreateTable", "DescribeTable"]
+        mentions    = ["CreateTable", "DescribeTable"]
+        sessions    = ["CreateTable", "DescribeTable", "DescribeTimeToLive", "UpdateTimeToLive"]
         attachments = ["CreateTable", "DescribeTable"]
-        friends    = ["CreateTable", "DescribeTable"]
-        devices    = ["CreateTable", "DescribeTable"]
+        friends     = ["CreateTable", "DescribeTable"]
+        devices     = ["CreateTable", "DescribeTable"]
       }
     }
   }
