@@ -85,6 +85,10 @@ pub(crate) type Sessions = BTreeMap<usize, Session>;
 
 /// A room on a gateway.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are a few, and they live shortly"
+)]
 pub(crate) enum Slot {
     Opening(Opening),
     Open(Box<Room>),

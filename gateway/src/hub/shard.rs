@@ -75,7 +75,7 @@ pub(super) struct OpenRoom {
 /// What wakes a shard.
 enum Event {
     Commands,
-    Fetched(Fetched),
+    Fetched(Box<Fetched>),
     Signals,
     SignalsDue,
     Sweep,
@@ -116,7 +116,7 @@ impl Shard {
                     _ => Event::Commands,
                 },
                 Some(fetched) = self.fetches.join_next() => match fetched {
-                    Ok(fetched) => Event::Fetched(fetched),
+                    Ok(fetched) => Event::Fetched(Box::new(fetched)),
                     // Fetches are never aborted while the shard runs, and a panic in one is a fault to be seen.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
@@ -131,7 +131,7 @@ impl Shard {
                         self.obey(command).await;
                     }
                 }
-                Event::Fetched(fetched) => self.receive(fetched),
+                Event::Fetched(fetched) => self.receive(*fetched),
                 Event::Signals => heard.drain(..).for_each(|signal| self.hear(signal)),
                 Event::SignalsDue => self.show_due_signals(),
                 Event::Sweep => self.sweep(),

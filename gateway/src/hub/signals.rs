@@ -451,9 +451,9 @@ mod tests {
     #[test]
     fn who_listens_begins_anew_when_the_room_does() {
         let (mut signals, alice, bob) = (known(), listener("alice"), listener("bob"));
-        signals.enlist(&key(), alice.clone());
+        enlist(&mut signals, &alice);
         let mut unknown = Signals::default();
-        unknown.enlist(&key(), bob.clone());
+        unknown.enlist(bob.clone());
         for (signals, listener) in [(&mut signals, &alice), (&mut unknown, &bob)] {
             signals.send_back();
             assert!(signals.is_empty());

@@ -214,7 +214,6 @@ fn split_header(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::CARRIED_HEADER;
     use super::*;
 
     fn record(key: &str, headers: &[Pair<'_>]) -> LogRecord {

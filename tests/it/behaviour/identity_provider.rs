@@ -105,7 +105,7 @@ async fn a_user_of_the_provider_is_there_from_first_sight() {
     );
     let shown = until("zoe to be there", SOON, async || {
         let answer = yan.rest.get("users/zoe").await;
-        answer.status.is_success().then(|| answer.body)
+        answer.status.is_success().then_some(answer.body)
     })
     .await;
     assert_eq!(shown["user"]["name"], "Zoë of the provider");

@@ -275,7 +275,8 @@ async fn two_who_ask_each_other_at_once_are_friends() {
     let system = System::shared().await;
     let (ada, bob) = pair(system).await;
     let (one, other) = tokio::join!(asks(&ada, &bob), asks(&bob, &ada));
-    (one.ok(), other.ok());
+    one.ok();
+    other.ok();
     assert_eq!(standing(&ada).await, [(bob.id.clone(), "friends".into())]);
     assert_eq!(standing(&bob).await, [(ada.id.clone(), "friends".into())]);
 }

@@ -284,27 +284,6 @@ impl Model {
         self.people[who].devices[device] = Device::of(&user).await;
     }
 
-    /// A gateway went: whoever was there comes back elsewhere.
-    pub(crate) async fn abandon(&mut self, gone: &str) {
-        self.gateways.retain(|gateway| gateway != gone);
-        for who in 0..USERS {
-            for device in 0..DEVICES {
-                let user = self.anywhere(who);
-                self.people[who].devices[device] = Device::of(&user).await;
-            }
-            // What their sessions looked at was delivered and marked: all numbers were compared before.
-            self.people[who].looking.clear();
-            if self.people[who].user.http == gone {
-                self.people[who].user = self.anywhere(who);
-            }
-        }
-    }
-
-    /// A gateway is back.
-    pub(crate) fn take_back(&mut self, gateway: String) {
-        self.gateways.push(gateway);
-    }
-
     fn log(&mut self, room: &str) -> &mut Log {
         self.rooms.get_mut(room).expect("a room")
     }
