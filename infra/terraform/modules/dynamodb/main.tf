@@ -26,10 +26,10 @@ locals {
     reactions = { hash = "room", range = "reaction", keys = { room = "S", reaction = "S" } }
     mentions  = { hash = "user", range = "mention", keys = { user = "S", mention = "S" } }
     # The one table whose rows may vanish by themselves: nothing that was said ever does.
-    sessions = { hash = "session", keys = { session = "S" }, expiry = "expires_at" }
+    sessions    = { hash = "session", keys = { session = "S" }, expiry = "expires_at" }
     attachments = { hash = "attachment", keys = { attachment = "S" } }
-    friends  = { hash = "user", range = "friend", keys = { user = "S", friend = "S" } }
-    devices  = { hash = "user", range = "token", keys = { user = "S", token = "S" } }
+    friends     = { hash = "user", range = "friend", keys = { user = "S", friend = "S" } }
+    devices     = { hash = "user", range = "token", keys = { user = "S", token = "S" } }
   }
 }
 
