@@ -152,6 +152,7 @@ module "compute" {
   setting_arns   = module.secrets.setting_arns
   repository_arn = module.registry.repository_arn
 
+  attachments                    = { bucket = module.storage.bucket, arn = module.storage.bucket_arn }
   table_arns                     = module.dynamodb.table_arns
   table_prefix                   = module.dynamodb.prefix
   kafka_arn                      = module.kafka.cluster_arn

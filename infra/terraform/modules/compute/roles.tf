@@ -37,6 +37,23 @@ locals {
     )
   }
 
+  # Objects below the bucket, whose names the program chooses; nothing about the bucket itself.
+  file_statements = {
+    for name, service in var.services : name => concat(
+      [for bucket in var.attachments[*] : {
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = ["${bucket.arn}/*"]
+      } if service.files],
+      [for bucket in var.attachments[*] : {
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = [var.kms_key_arn]
+        Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
+      } if service.files],
+    )
+  }
+
   log_statements = {
     for name, service in var.services : name => [for statement in [
       {
@@ -88,7 +105,7 @@ resource "aws_iam_role_policy" "task" {
 
   policy = jsonencode({
     Version   = "2012-10-17"
-    Statement = concat(local.table_statements[each.key], local.log_statements[each.key])
+    Statement = concat(local.table_statements[each.key], local.log_statements[each.key], local.file_statements[each.key])
   })
 }
 

@@ -18,6 +18,8 @@ variable "services" {
     consumes     = optional(set(string), [])
     groups       = optional(set(string), [])
     makes_topics = optional(bool, false)
+    # Whether it signs addresses of attachments.
+    files = optional(bool, false)
     # Stores whose client group is carried: kafka, cache.
     stores = optional(set(string), [])
     # The port clients reach through the load balancer.
@@ -35,9 +37,11 @@ variable "services" {
 
   default = {
     gateway = {
-      role        = "gateway"
-      deployment  = "blue_green"
-      environment = { ROOMLOG_LISTEN = "0.0.0.0:8080", ROOMLOG_DRAIN = "30s" }
+      role       = "gateway"
+      deployment = "blue_green"
+      # The load balancer says in X-Forwarded-For who asks.
+      environment = { ROOMLOG_LISTEN = "0.0.0.0:8080", ROOMLOG_DRAIN = "30s", ROOMLOG_TRUSTED_PROXIES = "1" }
+      files       = true
       secrets     = ["ROOMLOG_REDIS_URL", "ROOMLOG_JWT_SECRET"]
       stores      = ["kafka", "cache"]
       produces    = ["chat.events.v1", "chat.reads.v1"]

@@ -18,6 +18,7 @@ locals {
       local.shared_environment,
       # The program gives up a little before it is killed, so that it can say so.
       { ROOMLOG_STOP_TIMEOUT = "${service.stop_seconds - 10}s" },
+      { for key, value in { ROOMLOG_S3_BUCKET = one(var.attachments[*].bucket), ROOMLOG_S3_REGION = var.region } : key => value if service.files && var.attachments != null },
       service.environment,
       var.environment,
     )

@@ -162,6 +162,12 @@ variable "table_prefix" {
   description = "What is put before every table's name."
 }
 
+variable "attachments" {
+  type        = object({ bucket = string, arn = string })
+  description = "The bucket of attachments, where there are any."
+  default     = null
+}
+
 variable "kafka_arn" {
   type        = string
   description = "The Kafka cluster."

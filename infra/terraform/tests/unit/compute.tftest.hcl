@@ -299,3 +299,19 @@ run "refuses_secrets_in_the_environment" {
 
   expect_failures = [var.environment]
 }
+
+run "lets_only_gateways_at_objects_of_one_bucket" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  variables {
+    attachments = { bucket = "files", arn = "arn:aws:s3:::files" }
+  }
+
+  assert {
+    condition     = jsonencode({ for name, role in aws_iam_role_policy.task : name => [for statement in jsondecode(role.policy).Statement : [statement.Action, statement.Resource] if startswith(statement.Action[0], "s3:")] if strcontains(role.policy, "\"s3:") }) == jsonencode({ gateway = [[["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::files/*"]]] })
+    error_message = "somebody else may touch files, or a gateway more than objects"
+  }
+}
