@@ -18,18 +18,19 @@ run "makes_every_table_with_its_keys" {
 
   assert {
     condition = { for name, table in aws_dynamodb_table.this : table.name => [table.hash_key, table.range_key == null ? "" : table.range_key] } == {
-      "test.events"     = ["room_shard", "seq"]
-      "test.rooms"      = ["room", ""]
-      "test.members"    = ["room", "user"]
-      "test.friends"    = ["user", "friend"]
-      "test.rooms_of"   = ["user", "room"]
-      "test.partitions" = ["partition", ""]
-      "test.users"      = ["user", ""]
-      "test.patches"    = ["room", "target"]
-      "test.reactions"  = ["room", "reaction"]
-      "test.mentions"   = ["user", "mention"]
-      "test.sessions"   = ["session", ""]
-      "test.devices"    = ["user", "token"]
+      "test.events"      = ["room_shard", "seq"]
+      "test.rooms"       = ["room", ""]
+      "test.members"     = ["room", "user"]
+      "test.friends"     = ["user", "friend"]
+      "test.rooms_of"    = ["user", "room"]
+      "test.partitions"  = ["partition", ""]
+      "test.users"       = ["user", ""]
+      "test.patches"     = ["room", "target"]
+      "test.reactions"   = ["room", "reaction"]
+      "test.mentions"    = ["user", "mention"]
+      "test.sessions"    = ["session", ""]
+      "test.attachments" = ["attachment", ""]
+      "test.devices"     = ["user", "token"]
     }
     error_message = "the tables differ from those of the program"
   }
@@ -55,8 +56,8 @@ run "has_the_indexes_of_the_program" {
   }
 
   assert {
-    condition     = { for index in aws_dynamodb_table.this["users"].global_secondary_index : index.name => [index.hash_key, index.projection_type] } == { by_login = ["login", "KEYS_ONLY"] }
-    error_message = "the index of users differs"
+    condition     = { for index in aws_dynamodb_table.this["users"].global_secondary_index : index.name => [index.hash_key, index.projection_type] } == { by_login = ["login", "KEYS_ONLY"], by_name = ["initial", "INCLUDE"] }
+    error_message = "the indexes of users differ"
   }
 
   assert {
