@@ -34,7 +34,7 @@ struct Friend {
 
 /// How one stands to somebody now.
 #[derive(Debug, Serialize, ToSchema)]
-struct Standing {
+struct Friendship {
     /// `friends` or `requested`.
     state: &'static str,
 }
@@ -74,8 +74,8 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>, signed_in: SignedI
 #[utoipa::path(
     put, path = "/friends/{user}", tag = "users", operation_id = "befriend", params(Other),
     responses(
-        (status = 200, body = Standing, description = "They had asked: you are friends. Or nothing was to be done."),
-        (status = 201, body = Standing, description = "They are asked."),
+        (status = 200, body = Friendship, description = "They had asked: you are friends. Or nothing was to be done."),
+        (status = 201, body = Friendship, description = "They are asked."),
     ),
     extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, COMMAND, &[Code::BadRequest, Code::NotFound]])))),
 )]
@@ -96,7 +96,7 @@ pub(super) async fn ask(
         Step::Accept | Step::Nothing => StatusCode::OK,
     };
     let state = standing.as_str();
-    Ok((status, Json(Standing { state })).into_response())
+    Ok((status, Json(Friendship { state })).into_response())
 }
 
 /// Ends it, withdraws a request or declines one.

@@ -191,8 +191,12 @@ impl List {
     }
 
     fn show_to(&mut self, subscriber: Subscriber) {
-        for (key, entry) in &mut self.rooms {
-            entry.told(key);
+        // What is yet to be told is not in the snapshots that the others have got.
+        self.tell();
+        if self.subscribers.is_empty() {
+            for (key, entry) in &mut self.rooms {
+                entry.told(key);
+            }
         }
         let rooms: Vec<Value> = self.items().iter().map(Item::json).collect();
         let snapshot = json!({ "type": "snapshot", "rooms": rooms });
