@@ -138,6 +138,11 @@ impl List {
         judged.is_some_and(|(seq, is_in)| !is_in && *seq >= since)
     }
 
+    /// Whether somebody looked at a room as of an event or later.
+    pub(super) fn knows(&self, key: &RoomKey, event: Seq) -> bool {
+        self.judged.get(key).is_some_and(|(seq, _)| *seq >= event)
+    }
+
     /// Takes a room off the list; `true` if it was on it.
     pub(super) fn remove(&mut self, key: &RoomKey) -> bool {
         let was = self.rooms.remove(key).is_some();

@@ -284,23 +284,31 @@ impl Task {
     }
 
     fn filled(&mut self, user: &UserId, key: &RoomKey, events: Option<Vec<StoredEvent>>) {
-        let entry = self
-            .lists
-            .get_mut(user)
-            .and_then(|list| Some((list.rooms.get_mut(key)?, &mut list.dirty)));
-        let Some((entry, dirty)) = entry else {
+        let Some(list) = self.lists.get_mut(user) else {
+            return;
+        };
+        let Some(entry) = list.rooms.get_mut(key) else {
             return;
         };
         entry.level = Level::Even;
-        dirty.insert(key.clone());
-        match events {
-            Some(events) => {
-                for stored in events {
-                    let decoded = Decoded::new(stored);
-                    entry.note_event(user, &decoded.stored, decoded.event.as_ref());
-                }
-            }
-            None => self.source.ear.note_gap(),
+        list.dirty.insert(key.clone());
+        let Some(events) = events else {
+            return self.source.ear.note_gap();
+        };
+        let mut last_of_state = None;
+        for stored in events {
+            let Decoded { stored, event, .. } = Decoded::new(stored);
+            entry.note_event(user, &stored, event.as_ref());
+            last_of_state = match event.map(|event| event.body) {
+                Some(Body::Member(member)) if member.user == *user => Some(stored.seq),
+                Some(Body::Room(_)) => Some(stored.seq),
+                _ => last_of_state,
+            };
+        }
+        // The row that put the room on the list was older than this.
+        if let Some(seq) = last_of_state.filter(|seq| !list.knows(key, *seq)) {
+            let caller = list.caller.clone();
+            self.look(caller, key.clone(), seq);
         }
     }
 
