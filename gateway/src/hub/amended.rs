@@ -19,8 +19,9 @@ use super::{
 /// Events after a message that are read from memory rather than asking the store what they changed: three answers of
 /// a fanout.
 const MEMORY_EVENTS_MAX: u64 = 300;
-/// The same where the store does not answer: as much as a fanout keeps.
-const MEMORY_EVENTS_DESPERATE_MAX: u64 = 1_000;
+/// The same where the store does not answer, and what memory lacks is read from the log: twice what a fanout keeps.
+/// Beyond it, it can't be told what became of a message before the store answers again.
+const DESPERATE_EVENTS_MAX: u64 = 2_000;
 /// How far the store may be behind for its rows to be brought up to date here. Beyond it they are not used.
 const BEHIND_EVENTS_MAX: u64 = 10_000;
 /// How long the store may take.
@@ -112,9 +113,7 @@ pub(crate) async fn amend(
     let stored = timeout(STORE_WAIT, stored(source, key, targets, head, scope)).await;
     let found = match stored.ok().flatten() {
         Some(found) => found,
-        None if distance <= MEMORY_EVENTS_DESPERATE_MAX => {
-            remembered(source, key, from, head).await?
-        }
+        None if distance <= DESPERATE_EVENTS_MAX => logged(source, key, from, head).await?,
         None => return None,
     };
     amendments.extend(found);
@@ -156,6 +155,20 @@ async fn remembered(source: &Source, key: &RoomKey, from: Seq, to: Seq) -> Optio
     let (mut found, mut next) = (Vec::new(), from);
     while next <= to {
         let events = backfill::remembered_page(source, key, next, to).await?;
+        next = events.last()?.seq.next();
+        found.extend(events.iter().filter_map(amendment_of));
+    }
+    Some(found)
+}
+
+/// The same where the log fills in for what memory lacks.
+async fn logged(source: &Source, key: &RoomKey, from: Seq, to: Seq) -> Option<Vec<Amendment>> {
+    let (mut found, mut next) = (Vec::new(), from);
+    while next <= to {
+        let events = match backfill::remembered_page(source, key, next, to).await {
+            Some(events) => events,
+            None => backfill::logged_page(source, key, next, to).await?,
+        };
         next = events.last()?.seq.next();
         found.extend(events.iter().filter_map(amendment_of));
     }

@@ -81,6 +81,17 @@ pub(crate) async fn page(
     if let Some(events) = page_at_hand(source, key, from, to).await {
         return Some(events);
     }
+    logged_page(source, key, from, to).await
+}
+
+/// The same from the log alone.
+pub(super) async fn logged_page(
+    source: &Source,
+    key: &RoomKey,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<StoredEvent>> {
+    let to = to.min(Seq(from.0 + PAGE_EVENTS_MAX - 1));
     let read = source.links.events_from_log(key, from..=to).await;
     let read =
         read.inspect_err(|error| tracing::debug!(%error, "no fanout could read the log again"));
