@@ -115,7 +115,8 @@ def check_network(of):
 def check_settings(of):
     """Every variable is a key of the program; what is secret is not among them."""
     (settings,) = of["ConfigMap"].values()
-    source = (SOURCES / "platform/src/config.rs").read_text()
+    files = [SOURCES / "platform/src/config.rs", *(SOURCES / "platform/src/config").glob("*.rs")]
+    source = "".join(file.read_text() for file in files)
     known = set(re.findall(r'env = "(ROOMLOG_\w+)"', source))
     used = set(settings["data"])
     for deployment in of["Deployment"].values():
