@@ -32,7 +32,7 @@ pub(super) fn print(running: &Running<'_>, options: &Options) {
         println!("  Every request to the store takes {:?} longer.", delay.0);
     }
     println!("\n  STOMP     {}/ws", http.replacen("http", "ws", 1));
-    println!("  REST      {http}/api/v1");
+    println!("  REST      {http}/api/v1, described at {http}/api/docs");
     println!("  Kafka     {}", running.stack.kafka_addr());
     println!("  DynamoDB  {}", running.stack.dynamodb_endpoint());
     println!("  Redis     {}", running.stack.redis_url());
@@ -40,11 +40,18 @@ pub(super) fn print(running: &Running<'_>, options: &Options) {
     for (user, token) in &running.tokens {
         println!("  export {}={token}", user.to_uppercase());
     }
-    println!("\n  roomlog tail --url {http} --token $BOB {DEMO_ROOM} --history 10");
-    println!("  roomlog send --url {http} --token $ALICE {DEMO_ROOM} 'hello'\n");
+    let program = program();
+    println!("\n  {program} tail --url {http} --token $BOB {DEMO_ROOM} --history 10");
+    println!("  {program} send --url {http} --token $ALICE {DEMO_ROOM} 'hello'\n");
     if options.open {
         open(&http);
     }
+}
+
+/// How to call this very program: after `make run` it is on nobody's PATH.
+fn program() -> String {
+    let path = std::env::current_exe().ok();
+    path.map_or_else(|| "roomlog".to_owned(), |path| path.display().to_string())
 }
 
 /// Opens the page where there is a desktop to open it on.
