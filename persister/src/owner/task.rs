@@ -110,11 +110,12 @@ pub(crate) async fn own(
         mover: JoinSet::new(),
         moving_to: None,
     };
-    let Some(taken) = release.run_until_cancelled(owner.take(first)).await else {
-        return Ok(());
-    };
-    taken?;
-    owner.run(stream, release).await
+    if let Some(taken) = release.run_until_cancelled(owner.take(first)).await {
+        taken?;
+        owner.run(stream, release).await?;
+    }
+    tracing::info!(partition, "gave a partition back");
+    Ok(())
 }
 
 // === impl Owner ===
