@@ -26,8 +26,11 @@ use crate::{
     shelf::Shelf,
 };
 
-/// The consumer group, whose offsets are a hint for people and lag monitors.
-const GROUP: &str = "persister";
+/// The consumer groups of the two topics, whose offsets are a hint for people and lag monitors. They are two, as the
+/// assignment evens out how many partitions each instance of a group has, not of which topic: in one group, all events
+/// could fall to one instance and all read positions to another.
+const EVENTS_GROUP: &str = "persister";
+const READS_GROUP: &str = "persister-reads";
 /// How long one attempt to reach the log may take at the start.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Waits between attempts to reach log and store at the start: they may start together with this instance.
@@ -114,15 +117,10 @@ pub async fn run(
     let Some(resources) = start(config, readers, shutdown).await? else {
         return Ok(());
     };
-    let (membership, mut rebalances) = Membership::join(
-        &KafkaConfig::from(&config.kafka),
-        GROUP,
-        &[&resources.topic.topic, READS_TOPIC],
-        config.process.instance_id.as_deref(),
-    )?;
+    let (groups, mut rebalances) = Groups::join(config, &resources.topic.topic)?;
     let producer = resources.producer.clone();
     let mut instance = Instance {
-        membership: &membership,
+        groups: &groups,
         owners: Owners::new(Arc::new(resources)),
         ready,
     };
@@ -130,16 +128,28 @@ pub async fn run(
     let outcome = instance.serve(&mut rebalances, &producer, shutdown).await;
     instance.drain(config.process.stop_timeout.0).await;
     // The group lets go of a member whose receiver is gone, so it is kept until the last commit is made.
-    membership.close(LEAVE_TIMEOUT).await;
+    groups.close().await;
     drop(rebalances);
     behind.begin();
     behind.finished(READERS_WAIT).await;
     outcome
 }
 
+/// The places in both groups.
+struct Groups {
+    events: Membership,
+    reads: Membership,
+}
+
+/// What both groups tell of.
+struct Rebalances {
+    events: mpsc::Receiver<Rebalance>,
+    reads: mpsc::Receiver<Rebalance>,
+}
+
 /// A running instance.
 struct Instance<'a> {
-    membership: &'a Membership,
+    groups: &'a Groups,
     owners: Owners,
     ready: Condition,
 }
@@ -187,11 +197,55 @@ async fn reach(
     Ok(Resources {
         shelf: Shelf::new(store.clone(), &topic.topic),
         readers: readers.clone(),
-        events: Reader::new(kafka, &topic.topic, GROUP)?,
-        reads: Reader::new(kafka, READS_TOPIC, GROUP)?,
+        events: Reader::new(kafka, &topic.topic, EVENTS_GROUP)?,
+        reads: Reader::new(kafka, READS_TOPIC, READS_GROUP)?,
         producer: Producer::connect(kafka, CONNECT_TIMEOUT).await?,
         topic,
     })
+}
+
+// === impl Groups ===
+
+impl Groups {
+    fn join(config: &Config, events_topic: &str) -> Result<(Self, Rebalances), JoinError> {
+        let kafka = KafkaConfig::from(&config.kafka);
+        let id = config.process.instance_id.as_deref();
+        let (events, of_events) = Membership::join(&kafka, EVENTS_GROUP, &[events_topic], id)?;
+        let (reads, of_reads) = Membership::join(&kafka, READS_GROUP, &[READS_TOPIC], id)?;
+        let rebalances = Rebalances {
+            events: of_events,
+            reads: of_reads,
+        };
+        Ok((Self { events, reads }, rebalances))
+    }
+
+    fn commit(&self, place: &TopicPartition, next_offset: i64) {
+        let membership = if place.topic == READS_TOPIC {
+            &self.reads
+        } else {
+            &self.events
+        };
+        membership.commit(&place.topic, place.partition, next_offset);
+    }
+
+    async fn close(self) {
+        tokio::join!(
+            self.events.close(LEAVE_TIMEOUT),
+            self.reads.close(LEAVE_TIMEOUT)
+        );
+    }
+}
+
+// === impl Rebalances ===
+
+impl Rebalances {
+    /// The next change of either; `None` when one of the groups tells nothing any more.
+    async fn next(&mut self) -> Option<Rebalance> {
+        tokio::select! {
+            rebalance = self.events.recv() => rebalance,
+            rebalance = self.reads.recv() => rebalance,
+        }
+    }
 }
 
 // === impl Instance ===
@@ -199,7 +253,7 @@ async fn reach(
 impl Instance<'_> {
     async fn serve(
         &mut self,
-        rebalances: &mut mpsc::Receiver<Rebalance>,
+        rebalances: &mut Rebalances,
         producer: &Producer,
         shutdown: &Shutdown,
     ) -> Result<(), RunError> {
@@ -208,7 +262,7 @@ impl Instance<'_> {
         tokio::pin!(failed);
         loop {
             let event = tokio::select! {
-                rebalance = rebalances.recv() => Event::Rebalance(rebalance),
+                rebalance = rebalances.next() => Event::Rebalance(rebalance),
                 Some((place, ended)) = self.owners.ended() => Event::OwnerEnded(place, ended),
                 _ = commits.tick() => Event::Commit,
                 reason = &mut failed => Event::ProducerFailed(reason),
@@ -253,8 +307,7 @@ impl Instance<'_> {
 
     fn commit(&self) {
         for (place, offset) in self.owners.progress() {
-            self.membership
-                .commit(&place.topic, place.partition, offset);
+            self.groups.commit(&place, offset);
         }
     }
 
@@ -262,8 +315,7 @@ impl Instance<'_> {
     fn finish(&mut self, place: &TopicPartition) {
         let finished: Finished = self.owners.finish(place);
         if let Some(offset) = finished.offset {
-            self.membership
-                .commit(&place.topic, place.partition, offset);
+            self.groups.commit(place, offset);
         }
     }
 

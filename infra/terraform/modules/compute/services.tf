@@ -100,7 +100,7 @@ variable "services" {
       consumes = ["chat.events.v1", "chat.reads.v1"]
       # Letters to inboxes are events too.
       produces = ["chat.dlq.v1", "chat.events.v1"]
-      groups   = ["persister"]
+      groups   = ["persister", "persister-reads"]
       tables = {
         events     = ["BatchWriteItem"]
         rooms      = ["BatchGetItem", "UpdateItem"]
