@@ -37,13 +37,19 @@ locals {
     )
   }
 
-  # Objects below the bucket, whose names the program chooses; nothing about the bucket itself.
+  # Objects below the bucket, whose names the program chooses. Of the bucket itself only what is in it: without that right
+  # S3 answers "forbidden" for an object that is not there, and an upload that never came would look like an outage.
   file_statements = {
     for name, service in var.services : name => concat(
       [for bucket in var.attachments[*] : {
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:PutObject"]
         Resource = ["${bucket.arn}/*"]
+      } if service.files],
+      [for bucket in var.attachments[*] : {
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = [bucket.arn]
       } if service.files],
       [for bucket in var.attachments[*] : {
         Effect    = "Allow"

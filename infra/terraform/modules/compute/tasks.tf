@@ -24,6 +24,17 @@ locals {
     )
   }
 
+  # ECS takes no notice of the image's own health check. The question is whether the service can serve, so that a release
+  # that never can is not taken for a good one; a task that once could is given three minutes before it is started anew,
+  # as that mends no store that is down.
+  health_check = {
+    command     = ["CMD", "/usr/local/bin/roomlog", "health"]
+    interval    = 20
+    timeout     = 5
+    retries     = 10
+    startPeriod = 120
+  }
+
   ports = {
     for name, service in var.services : name => concat(
       service.port == null ? [] : [service.port],
@@ -48,7 +59,7 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = var.architecture
   }
 
-  container_definitions = jsonencode([{
+  container_definitions = jsonencode([merge({
     name      = each.key
     image     = var.image
     essential = true
@@ -80,5 +91,5 @@ resource "aws_ecs_task_definition" "this" {
         max-buffer-size = "4m"
       }
     }
-  }])
+  }, each.value.deployment == "task" ? {} : { healthCheck = local.health_check })])
 }

@@ -90,7 +90,8 @@ resource "aws_s3_bucket_cors_configuration" "attachments" {
   bucket = aws_s3_bucket.attachments.id
 
   cors_rule {
-    allowed_methods = ["GET", "HEAD", "POST"]
+    # Pages upload with PUT, to addresses that gateways sign.
+    allowed_methods = ["GET", "HEAD", "PUT"]
     allowed_origins = var.allowed_origins
     allowed_headers = ["content-type"]
     expose_headers  = ["etag"]

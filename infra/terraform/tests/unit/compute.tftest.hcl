@@ -167,6 +167,29 @@ run "confines_containers" {
   }
 }
 
+run "asks_every_service_whether_it_can_serve" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  assert {
+    condition     = alltrue([for name in ["gateway", "fanout-a", "fanout-b", "persister"] : try(jsondecode(aws_ecs_task_definition.this[name].container_definitions)[0].healthCheck.command, []) == ["CMD", "/usr/local/bin/roomlog", "health"]])
+    error_message = "a service that can't serve passes for a healthy one"
+  }
+
+  assert {
+    condition     = !can(jsondecode(aws_ecs_task_definition.this["operator"].container_definitions)[0].healthCheck)
+    error_message = "a tool that answers nothing is asked how it is"
+  }
+
+  # Seconds and counts that ECS takes: interval to 300, timeout to 120, start period to 300, retries to 10.
+  assert {
+    condition     = alltrue([for name in ["gateway", "fanout-a", "fanout-b", "persister"] : [for check in [jsondecode(aws_ecs_task_definition.this[name].container_definitions)[0].healthCheck] : check.interval >= 5 && check.interval <= 300 && check.timeout >= 2 && check.timeout < check.interval && check.startPeriod <= 300 && check.retries >= 1 && check.retries <= 10][0]])
+    error_message = "ECS would refuse the health check"
+  }
+}
+
 run "stops_gently" {
   command = plan
   module {
@@ -311,7 +334,7 @@ run "lets_only_gateways_at_objects_of_one_bucket" {
   }
 
   assert {
-    condition     = jsonencode({ for name, role in aws_iam_role_policy.task : name => [for statement in jsondecode(role.policy).Statement : [statement.Action, statement.Resource] if startswith(statement.Action[0], "s3:")] if strcontains(role.policy, "\"s3:") }) == jsonencode({ gateway = [[["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::files/*"]]] })
-    error_message = "somebody else may touch files, or a gateway more than objects"
+    condition     = jsonencode({ for name, role in aws_iam_role_policy.task : name => [for statement in jsondecode(role.policy).Statement : [statement.Action, statement.Resource] if startswith(statement.Action[0], "s3:")] if strcontains(role.policy, "\"s3:") }) == jsonencode({ gateway = [[["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::files/*"]], [["s3:ListBucket"], ["arn:aws:s3:::files"]]] })
+    error_message = "somebody else may touch files, or a gateway more than objects, or it can't tell that one is missing"
   }
 }

@@ -82,6 +82,11 @@ run "lets_only_its_own_page_upload" {
     condition     = one(aws_s3_bucket_cors_configuration.attachments[0].cors_rule).allowed_origins == toset(["https://chat.example.com"])
     error_message = "another origin is let in"
   }
+
+  assert {
+    condition     = one(aws_s3_bucket_cors_configuration.attachments[0].cors_rule).allowed_methods == toset(["GET", "HEAD", "PUT"]) && contains(one(aws_s3_bucket_cors_configuration.attachments[0].cors_rule).allowed_headers, "content-type")
+    error_message = "a browser may not put a file where a gateway signed it, or may do more"
+  }
 }
 
 run "refuses_any_origin" {
