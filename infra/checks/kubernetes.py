@@ -28,6 +28,7 @@ def main():
         assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, name
         assert spec["replicas"] >= 2, f"{name}: one is none"
     check_pod("setup", of["Job"]["setup"]["spec"]["template"]["spec"], of, serves=False)
+    check_tags(environment, deployments)
     check_order(deployments)
     check_scaling(of)
     check_network(of)
@@ -59,6 +60,14 @@ def check_pod(name, pod, of, serves=True):
             ports = {port["name"] for port in container["ports"]}
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 assert container[probe]["httpGet"]["port"] in ports, f"{name}: {probe}"
+
+
+def check_tags(environment, deployments):
+    """Images are named as deploy.yml pushes them: a build by its commit, a release by its run's number."""
+    form = {"dev": r":sha-[0-9a-f]{40}", "production": r":v\d+"}[environment]
+    for name, deployment in deployments.items():
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            assert re.search(f"{form}$", container["image"]), f"{name}: nobody pushes {container['image']}"
 
 
 def check_budget(name, deployment, of):

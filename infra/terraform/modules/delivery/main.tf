@@ -18,9 +18,10 @@ resource "aws_iam_openid_connect_provider" "github" {
 }
 
 resource "aws_iam_role" "deployer" {
-  name                 = "${var.name}-deployer"
-  description          = "Deploys ${var.name} from ${var.repository}"
-  max_session_duration = 3600
+  name        = "${var.name}-deployer"
+  description = "Deploys ${var.name} from ${var.repository}"
+  # A deployment is waited for; the workflow asks for as much.
+  max_session_duration = 7200
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -107,7 +107,7 @@ variable "pace" {
 variable "keep_minutes" {
   type        = number
   description = "How long the release before stays whole. Its WebSockets live on until then."
-  default     = 30
+  default     = 15
 
   validation {
     condition     = var.keep_minutes >= 5 && var.keep_minutes <= 2880

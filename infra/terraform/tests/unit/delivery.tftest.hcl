@@ -84,7 +84,7 @@ run "changes_colour_and_goes_back_by_itself" {
   }
 
   assert {
-    condition     = aws_codedeploy_deployment_group.this["gateway"].blue_green_deployment_config[0].terminate_blue_instances_on_deployment_success[0].termination_wait_time_in_minutes == 30
+    condition     = aws_codedeploy_deployment_group.this["gateway"].blue_green_deployment_config[0].terminate_blue_instances_on_deployment_success[0].termination_wait_time_in_minutes == 15
     error_message = "the release before is gone at once"
   }
 }
