@@ -75,7 +75,7 @@ const SCENARIOS: &[Scenario] = &[
         name: "saturated",
         rooms: 1,
         subscribers: 500,
-        rate: 1_000.0,
+        rate: 400.0,
         seconds: 5.0,
         burst: 50,
     },
@@ -133,7 +133,7 @@ fn main() {
 /// The commit measured.
 fn commit() -> String {
     let git = Command::new("git")
-        .args(["rev-parse", "--short", "HEAD"])
+        .args(["describe", "--always", "--dirty"])
         .output();
     git.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
         .unwrap_or_default()

@@ -19,7 +19,8 @@ So read CPU time and ratios, not wall time.
 - *exact*: every message came to every subscriber once and in order, checked while measuring.
 - CPU is in seconds per million deliveries. *control* is a process that writes the same bytes to as many sockets and
   does nothing else, in the same run: what the kernel alone asks for. Messages sent at once it writes at once.
-- *KiB* is what the gateway's resident memory grew by for each connection that had signed in and subscribed.
+- *KiB* is what the gateway's resident memory grew by for each member from before the joins until all had signed in and
+  subscribed.
 - Each scenario ran three times against one system; the run of median CPU time is shown, *exact* speaks of all three.
 ";
 

@@ -43,6 +43,8 @@ pub(crate) async fn measure(scenario: &Scenario, stack: Stack) -> Value {
     for _ in 0..scenario.rooms {
         rooms.push(owner.opens_room().await);
     }
+    let pids = pids(&mut system, stack);
+    let alone = process::resident_bytes(pids[0]);
     let members = join_all(&system, &rooms, scenario.subscribers).await;
     let plan = Plan {
         rooms,
@@ -57,8 +59,6 @@ pub(crate) async fn measure(scenario: &Scenario, stack: Stack) -> Value {
         .iter()
         .map(|url| url.replace("http://", ""))
         .collect();
-    let pids = pids(&mut system, stack);
-    let alone = process::resident_bytes(pids[0]);
     let mut at_rest = 0;
     let mut runs = Vec::new();
     for _ in 0..REPEATS {
