@@ -35,6 +35,12 @@ variable "repository" {
   description = "The repository at GitHub that deploys, as owner/name."
 }
 
+variable "events_topics" {
+  type        = list(string)
+  description = "Topics of events, the newest last. A successor is added here before it is opened."
+  default     = ["chat.events.v1"]
+}
+
 variable "mail" {
   type        = set(string)
   description = "Addresses that are told of alarms."

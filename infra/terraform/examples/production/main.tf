@@ -118,9 +118,14 @@ module "observability" {
   services             = ["gateway", "fanout-a", "fanout-b", "persister", "operator"]
   mail                 = var.mail
   kafka_name           = module.kafka.cluster_name
+  broker_ids           = module.kafka.broker_ids
+  events_topics        = var.events_topics
+  load_balancer_kind   = module.edge.kind
   load_balancer_metric = module.edge.load_balancer_metric
+  target_group_metrics = module.edge.target_group_metrics
   table_names          = module.dynamodb.table_names
-  cache_id             = module.cache.replication_group_id
+  table_indexes        = module.dynamodb.table_indexes
+  cache_node_ids       = module.cache.node_ids
 }
 
 module "compute" {
@@ -151,12 +156,14 @@ module "compute" {
   kafka_arn                      = module.kafka.cluster_arn
   kafka_name                     = module.kafka.cluster_name
   kafka_brokers                  = module.kafka.brokers
+  events_topics                  = var.events_topics
   kafka_client_security_group_id = module.kafka.client_security_group_id
   cache_client_security_group_id = module.cache.client_security_group_id
 
   edge_security_group_id = module.edge.security_group_id
   target_group_arns      = { for service, groups in module.edge.target_groups : service => groups.blue_arn }
   load_balancer_metric   = module.edge.load_balancer_metric
+  load_balancer_kind     = module.edge.kind
 
   log_group_names = module.observability.log_group_names
   log_group_arns  = module.observability.log_group_arns

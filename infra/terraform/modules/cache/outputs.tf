@@ -8,6 +8,11 @@ output "replication_group_arn" {
   value       = aws_elasticache_replication_group.this.arn
 }
 
+output "node_ids" {
+  description = "The nodes' names, as metrics know them."
+  value       = [for number in range(1, var.nodes + 1) : format("%s-%03d", var.name, number)]
+}
+
 output "address" {
   description = "Host and port of the primary."
   value       = "${aws_elasticache_replication_group.this.primary_endpoint_address}:${local.port}"

@@ -13,6 +13,15 @@ locals {
   }
 
   topics = replace(var.kafka_arn, ":cluster/", ":topic/")
+  # Names of services.tf that stand for several topics.
+  several = { "chat.events" = var.events_topics }
+  topic_arns = {
+    for name, service in var.services : name => {
+      for use in ["produces", "consumes", "makes"] : use => [
+        for topic in flatten([for named in sort(service[use]) : lookup(local.several, named, [named])]) : "${local.topics}/${topic}"
+      ]
+    }
+  }
   groups = replace(var.kafka_arn, ":cluster/", ":group/")
 
   table_statements = {
@@ -69,15 +78,20 @@ locals {
       },
       {
         Action   = ["kafka-cluster:DescribeTopic", "kafka-cluster:DescribeTopicDynamicConfiguration"]
-        Resource = [for topic in sort(setunion(service.produces, service.consumes)) : "${local.topics}/${topic}"]
+        Resource = distinct(concat(local.topic_arns[name].produces, local.topic_arns[name].consumes, local.topic_arns[name].makes))
       },
       {
         Action   = ["kafka-cluster:WriteData"]
-        Resource = [for topic in sort(service.produces) : "${local.topics}/${topic}"]
+        Resource = local.topic_arns[name].produces
       },
       {
-        Action   = service.makes_topics ? ["kafka-cluster:CreateTopic"] : ["kafka-cluster:ReadData"]
-        Resource = [for topic in sort(service.consumes) : "${local.topics}/${topic}"]
+        Action   = ["kafka-cluster:ReadData"]
+        Resource = local.topic_arns[name].consumes
+      },
+      {
+        # A topic that is succeeded is closed by its settings.
+        Action   = ["kafka-cluster:CreateTopic", "kafka-cluster:AlterTopicDynamicConfiguration"]
+        Resource = local.topic_arns[name].makes
       },
       {
         Action   = ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"]

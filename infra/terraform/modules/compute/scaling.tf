@@ -2,7 +2,17 @@
 
 locals {
   by_connections = { for name, service in local.running : name => service if service.connections != null }
-  by_lag         = { for name, service in local.running : name => service if service.lag != null }
+  # A policy a topic: while there are two, whoever is behind in either is not scaled in.
+  by_lag = merge([for name, service in local.running : {
+    for topic in var.events_topics : "${name}-${element(split(".", topic), -1)}" => { service = name, lag = service.lag, topic = topic }
+  } if service.lag != null]...)
+
+  # How each kind of load balancer counts: the one the client's and the task's side of every connection, summed over its
+  # nodes; the other one flows, each once.
+  connection_count = {
+    alb = { namespace = "AWS/ApplicationELB", metric = "ActiveConnectionCount", stat = "Sum", each = "connections / 2 / tasks" }
+    nlb = { namespace = "AWS/NetworkELB", metric = "ActiveFlowCount", stat = "Maximum", each = "connections / tasks" }
+  }[var.load_balancer_kind]
   service_names = merge(
     { for name, service in aws_ecs_service.rolling : name => service.name },
     { for name, service in aws_ecs_service.blue_green : name => service.name },
@@ -63,10 +73,10 @@ resource "aws_appautoscaling_policy" "connections" {
       metrics {
         id = "connections"
         metric_stat {
-          stat = "Sum"
+          stat = local.connection_count.stat
           metric {
-            namespace   = "AWS/ApplicationELB"
-            metric_name = "ActiveConnectionCount"
+            namespace   = local.connection_count.namespace
+            metric_name = local.connection_count.metric
             dimensions {
               name  = "LoadBalancer"
               value = var.load_balancer_metric
@@ -100,8 +110,7 @@ resource "aws_appautoscaling_policy" "connections" {
         id          = "each"
         label       = "Connections of one task"
         return_data = true
-        # The load balancer counts the client's side and the task's side of every connection.
-        expression = "connections / 2 / tasks"
+        expression  = local.connection_count.each
       }
     }
   }
@@ -112,9 +121,9 @@ resource "aws_appautoscaling_policy" "lag" {
 
   name               = "${var.name}-${each.key}-lag"
   policy_type        = "TargetTrackingScaling"
-  service_namespace  = aws_appautoscaling_target.service[each.key].service_namespace
-  scalable_dimension = aws_appautoscaling_target.service[each.key].scalable_dimension
-  resource_id        = aws_appautoscaling_target.service[each.key].resource_id
+  service_namespace  = aws_appautoscaling_target.service[each.value.service].service_namespace
+  scalable_dimension = aws_appautoscaling_target.service[each.value.service].scalable_dimension
+  resource_id        = aws_appautoscaling_target.service[each.value.service].resource_id
 
   target_tracking_scaling_policy_configuration {
     target_value       = each.value.lag.records
@@ -136,7 +145,7 @@ resource "aws_appautoscaling_policy" "lag" {
       }
       dimensions {
         name  = "Topic"
-        value = each.value.lag.topic
+        value = each.value.topic
       }
     }
   }

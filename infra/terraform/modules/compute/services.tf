@@ -13,11 +13,11 @@ variable "services" {
     # DynamoDB actions by table, and tables with the indexes that are queried.
     tables  = optional(map(set(string)), {})
     indexes = optional(map(set(string)), {})
-    # Topics written and read, and groups joined.
-    produces     = optional(set(string), [])
-    consumes     = optional(set(string), [])
-    groups       = optional(set(string), [])
-    makes_topics = optional(bool, false)
+    # Topics written and read, groups joined, and topics made and set. `chat.events` is every topic of events there is.
+    produces = optional(set(string), [])
+    consumes = optional(set(string), [])
+    groups   = optional(set(string), [])
+    makes    = optional(set(string), [])
     # Whether it signs addresses of attachments.
     files = optional(bool, false)
     # Stores whose client group is carried: kafka, cache.
@@ -31,20 +31,19 @@ variable "services" {
     stop_seconds = optional(number, 60)
     # Beside CPU: connections of one task, or records a group may lag behind.
     connections = optional(number)
-    lag         = optional(object({ group = string, topic = string, records = number }))
+    lag         = optional(object({ group = string, records = number }))
   }))
   description = "The services by name. The default is the whole system."
 
   default = {
     gateway = {
-      role       = "gateway"
-      deployment = "blue_green"
-      # The load balancer says in X-Forwarded-For who asks.
-      environment = { ROOMLOG_LISTEN = "0.0.0.0:8080", ROOMLOG_DRAIN = "30s", ROOMLOG_TRUSTED_PROXIES = "1" }
+      role        = "gateway"
+      deployment  = "blue_green"
+      environment = { ROOMLOG_LISTEN = "0.0.0.0:8080", ROOMLOG_DRAIN = "30s" }
       files       = true
       secrets     = ["ROOMLOG_REDIS_URL", "ROOMLOG_JWT_SECRET"]
       stores      = ["kafka", "cache"]
-      produces    = ["chat.events.v1", "chat.reads.v1"]
+      produces    = ["chat.events", "chat.reads.v1"]
       tables = {
         events     = ["GetItem", "Query"]
         rooms      = ["BatchGetItem", "GetItem"]
@@ -72,7 +71,7 @@ variable "services" {
       environment  = { ROOMLOG_FANOUT_LISTEN = "0.0.0.0:7070", ROOMLOG_FANOUT_GROUP = "a" }
       secrets      = ["ROOMLOG_REDIS_URL"]
       stores       = ["kafka", "cache"]
-      consumes     = ["chat.events.v1"]
+      consumes     = ["chat.events"]
       produces     = ["chat.dlq.v1"]
       groups       = ["fanout-a"]
       tables       = { rooms = ["BatchGetItem"], partitions = ["GetItem"] }
@@ -85,7 +84,7 @@ variable "services" {
       environment  = { ROOMLOG_FANOUT_LISTEN = "0.0.0.0:7070", ROOMLOG_FANOUT_GROUP = "b" }
       secrets      = ["ROOMLOG_REDIS_URL"]
       stores       = ["kafka", "cache"]
-      consumes     = ["chat.events.v1"]
+      consumes     = ["chat.events"]
       produces     = ["chat.dlq.v1"]
       groups       = ["fanout-b"]
       tables       = { rooms = ["BatchGetItem"], partitions = ["GetItem"] }
@@ -97,9 +96,9 @@ variable "services" {
       role     = "persister"
       secrets  = ["ROOMLOG_REDIS_URL"]
       stores   = ["kafka", "cache"]
-      consumes = ["chat.events.v1", "chat.reads.v1"]
+      consumes = ["chat.events", "chat.reads.v1"]
       # Letters to inboxes are events too.
-      produces = ["chat.dlq.v1", "chat.events.v1"]
+      produces = ["chat.dlq.v1", "chat.events"]
       groups   = ["persister", "persister-reads"]
       tables = {
         events     = ["BatchWriteItem"]
@@ -111,21 +110,24 @@ variable "services" {
         mentions   = ["BatchWriteItem"]
         partitions = ["GetItem", "UpdateItem"]
       }
-      lag = { group = "persister", topic = "chat.events.v1", records = 20000 }
+      lag = { group = "persister", records = 20000 }
     }
 
-    # Makes the topics and writes the epoch, once; started by hand with another argument each time.
+    # Makes the topics and writes the epoch, once, and opens a successor; started by hand with other arguments each time.
     operator = {
-      role         = "topics"
-      arguments    = ["create"]
-      deployment   = "task"
-      stores       = ["kafka"]
-      makes_topics = true
-      consumes     = ["chat.events.v1", "chat.reads.v1", "chat.dlq.v1"]
+      role       = "topics"
+      arguments  = ["create"]
+      deployment = "task"
+      stores     = ["kafka"]
+      makes      = ["chat.events", "chat.reads.v1", "chat.dlq.v1"]
+      # A successor begins with the ids that occurred lately in the topic before it.
+      consumes = ["chat.events"]
+      produces = ["chat.events"]
       tables = {
-        partitions  = ["CreateTable", "DescribeTable", "GetItem", "UpdateItem"]
-        events      = ["CreateTable", "DescribeTable"]
-        rooms       = ["CreateTable", "DescribeTable"]
+        partitions = ["CreateTable", "DescribeTable", "GetItem", "UpdateItem"]
+        events     = ["CreateTable", "DescribeTable"]
+        # Every room is given its place in a successor.
+        rooms       = ["CreateTable", "DescribeTable", "Scan", "UpdateItem"]
         members     = ["CreateTable", "DescribeTable"]
         rooms_of    = ["CreateTable", "DescribeTable"]
         users       = ["CreateTable", "DescribeTable"]

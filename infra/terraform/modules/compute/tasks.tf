@@ -19,6 +19,9 @@ locals {
       # The program gives up a little before it is killed, so that it can say so.
       { ROOMLOG_STOP_TIMEOUT = "${service.stop_seconds - 10}s" },
       { for key, value in { ROOMLOG_S3_BUCKET = one(var.attachments[*].bucket), ROOMLOG_S3_REGION = var.region } : key => value if service.files && var.attachments != null },
+      # An application load balancer says in X-Forwarded-For who asks. A network load balancer lets the client's own address
+      # through and says nothing: whatever stands in that header there, the client wrote.
+      { for key, value in { ROOMLOG_TRUSTED_PROXIES = var.load_balancer_kind == "alb" ? "1" : "0" } : key => value if service.port != null },
       service.environment,
       var.environment,
     )

@@ -188,6 +188,17 @@ variable "kafka_brokers" {
   description = "Bootstrap servers."
 }
 
+variable "events_topics" {
+  type        = list(string)
+  description = "Topics of events, the newest last. A successor is added here before it is opened, and the one before it goes when its records have."
+  default     = ["chat.events.v1"]
+
+  validation {
+    condition     = length(var.events_topics) > 0 && alltrue([for topic in var.events_topics : can(regex("^chat\\.events\\.v[0-9]+$", topic))])
+    error_message = "At least one name like chat.events.v1."
+  }
+}
+
 variable "kafka_client_security_group_id" {
   type        = string
   description = "The group that reaches the brokers."
@@ -211,6 +222,17 @@ variable "target_group_arns" {
 variable "load_balancer_metric" {
   type        = string
   description = "The load balancer's name in metrics."
+}
+
+variable "load_balancer_kind" {
+  type        = string
+  description = "`alb` or `nlb`: what counts connections, and whether anybody before the services says who asks."
+  default     = "alb"
+
+  validation {
+    condition     = contains(["alb", "nlb"], var.load_balancer_kind)
+    error_message = "One of alb, nlb."
+  }
 }
 
 variable "repository_arn" {

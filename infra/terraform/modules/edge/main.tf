@@ -106,6 +106,8 @@ resource "aws_lb_target_group" "this" {
   target_type = "ip"
   port        = var.services[each.value.service].port
   protocol    = local.alb ? "HTTP" : "TCP"
+  # Limits count by address, and a load balancer that reads no headers has no other way to say whose.
+  preserve_client_ip = local.alb ? null : "true"
 
   # Longer than a gateway takes to close its connections one by one.
   deregistration_delay          = var.drain_seconds

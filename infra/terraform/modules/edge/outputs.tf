@@ -8,19 +8,28 @@ output "load_balancer_arn" {
   value       = aws_lb.this.arn
 }
 
+output "kind" {
+  description = "`alb` or `nlb`."
+  value       = var.kind
+}
+
 output "load_balancer_metric" {
   description = "The load balancer's name in metrics."
   value       = aws_lb.this.arn_suffix
 }
 
+output "target_group_metrics" {
+  description = "By service and colour: the target group's name in metrics."
+  value       = { for colour, group in aws_lb_target_group.this : colour => group.arn_suffix }
+}
+
 output "target_groups" {
-  description = "By service: ARNs and names of the two target groups, and the name of the first in metrics."
+  description = "By service: ARNs and names of the two target groups."
   value = {
     for service in keys(var.services) : service => {
       blue_arn   = aws_lb_target_group.this["${service}-blue"].arn
       blue_name  = aws_lb_target_group.this["${service}-blue"].name
       green_name = aws_lb_target_group.this["${service}-green"].name
-      metric     = aws_lb_target_group.this["${service}-blue"].arn_suffix
     }
   }
 

@@ -8,6 +8,11 @@ output "cluster_name" {
   value       = var.name
 }
 
+output "broker_ids" {
+  description = "The brokers' numbers, as metrics know them; none where AWS runs them unseen."
+  value       = local.provisioned ? [for number in range(1, local.broker_count + 1) : tostring(number)] : []
+}
+
 output "brokers" {
   description = "Bootstrap servers for TLS with IAM."
   value       = local.provisioned ? aws_msk_cluster.this[0].bootstrap_brokers_sasl_iam : data.aws_msk_bootstrap_brokers.serverless[0].bootstrap_brokers_sasl_iam

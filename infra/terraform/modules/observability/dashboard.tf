@@ -1,15 +1,23 @@
 # One page: from the clients' side at the top down to the stores. The services' own figures are in Grafana.
 
 locals {
+  edge_rows = local.alb ? {
+    connections = [["AWS/ApplicationELB", "ActiveConnectionCount", "LoadBalancer", var.load_balancer_metric, { stat = "Sum" }]]
+    errors      = [for metric in ["HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"] : ["AWS/ApplicationELB", metric, "LoadBalancer", var.load_balancer_metric, { stat = "Sum" }]]
+    } : {
+    connections = [["AWS/NetworkELB", "ActiveFlowCount", "LoadBalancer", var.load_balancer_metric, { stat = "Maximum" }]]
+    errors      = [for metric in ["TCP_Target_Reset_Count", "TCP_ELB_Reset_Count"] : ["AWS/NetworkELB", metric, "LoadBalancer", var.load_balancer_metric, { stat = "Sum" }]]
+  }
+
   # A row each: title, then the metrics on it as CloudWatch spells them.
   rows = {
-    "1 connections"   = [["AWS/ApplicationELB", "ActiveConnectionCount", "LoadBalancer", var.load_balancer_metric, { stat = "Sum" }]]
-    "2 server errors" = [for metric in ["HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"] : ["AWS/ApplicationELB", metric, "LoadBalancer", var.load_balancer_metric, { stat = "Sum" }]]
+    "1 connections"   = local.edge_rows.connections
+    "2 edge errors"   = local.edge_rows.errors
     "3 CPU"           = [for name in sort(var.services) : ["AWS/ECS", "CPUUtilization", "ClusterName", var.name, "ServiceName", name, { stat = "Average" }]]
     "4 tasks"         = [for name in sort(var.services) : ["ECS/ContainerInsights", "RunningTaskCount", "ClusterName", var.name, "ServiceName", name, { stat = "Average" }]]
-    "5 lag, seconds"  = [for group in sort(keys(var.lag_seconds)) : ["AWS/Kafka", "EstimatedMaxTimeLag", "Cluster Name", var.kafka_name, "Consumer Group", group, "Topic", "chat.events.v1", { stat = "Maximum" }]]
-    "6 log disk"      = [["AWS/Kafka", "KafkaDataLogsDiskUsed", "Cluster Name", var.kafka_name, { stat = "Maximum" }]]
-    "7 tables"        = [for short in sort(keys(var.table_names)) : ["AWS/DynamoDB", "ThrottledRequests", "TableName", var.table_names[short], { stat = "Sum" }]]
+    "5 lag, seconds"  = [for lag in local.lags : ["AWS/Kafka", "EstimatedMaxTimeLag", "Cluster Name", var.kafka_name, "Consumer Group", lag.group, "Topic", lag.topic, { stat = "Maximum" }]]
+    "6 log disk"      = [for broker in var.broker_ids : ["AWS/Kafka", "KafkaDataLogsDiskUsed", "Cluster Name", var.kafka_name, "Broker ID", broker, { stat = "Maximum" }]]
+    "7 tables"        = flatten([for metric in ["ReadThrottleEvents", "WriteThrottleEvents"] : [for short in sort(keys(var.table_names)) : { line = ["AWS/DynamoDB", metric, "TableName", var.table_names[short], { stat = "Sum" }] }]])[*].line
     "8 errors logged" = [for name in sort(var.services) : [local.namespace, "errors-${name}", { stat = "Sum" }]]
   }
 }

@@ -65,6 +65,22 @@ variable "kafka_name" {
   description = "The Kafka cluster's name in metrics."
 }
 
+variable "broker_ids" {
+  type        = list(string)
+  description = "The brokers' numbers in metrics; none where AWS runs them unseen."
+}
+
+variable "events_topics" {
+  type        = list(string)
+  description = "Topics of events whose readers are watched, the newest last."
+  default     = ["chat.events.v1"]
+
+  validation {
+    condition     = length(var.events_topics) > 0 && alltrue([for topic in var.events_topics : can(regex("^chat\\.events\\.v[0-9]+$", topic))])
+    error_message = "At least one name like chat.events.v1."
+  }
+}
+
 variable "lag_seconds" {
   type        = map(number)
   description = "By consumer group: from how many seconds behind the log somebody is told. Delivery waits for fanouts only."
@@ -81,12 +97,40 @@ variable "load_balancer_metric" {
   description = "The load balancer's name in metrics."
 }
 
+variable "load_balancer_kind" {
+  type        = string
+  description = "`alb` or `nlb`: each counts under names of its own."
+  default     = "alb"
+
+  validation {
+    condition     = contains(["alb", "nlb"], var.load_balancer_kind)
+    error_message = "One of alb, nlb."
+  }
+}
+
+variable "target_group_metrics" {
+  type        = map(string)
+  description = "By service and colour: the target group's name in metrics. Looked at with a network load balancer."
+  default     = {}
+}
+
 variable "table_names" {
   type        = map(string)
   description = "DynamoDB tables by short name."
 }
 
-variable "cache_id" {
-  type        = string
-  description = "The cache's replication group."
+variable "table_indexes" {
+  type        = map(list(string))
+  description = "By short name of a table: its indexes, which are throttled on their own."
+  default     = {}
+}
+
+variable "cache_node_ids" {
+  type        = list(string)
+  description = "The cache's nodes: metrics know them, and not the group they are in."
+
+  validation {
+    condition     = alltrue([for node in var.cache_node_ids : can(regex("-[0-9]{3}$", node))])
+    error_message = "Names of nodes end in three digits."
+  }
 }

@@ -241,7 +241,7 @@ run "scales_by_cpu_connections_and_lag" {
   }
 
   assert {
-    condition     = keys(aws_appautoscaling_policy.lag) == ["persister"] && aws_appautoscaling_policy.lag["persister"].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metric_name == "MaxOffsetLag"
+    condition     = keys(aws_appautoscaling_policy.lag) == ["persister-v1"] && aws_appautoscaling_policy.lag["persister-v1"].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metric_name == "MaxOffsetLag"
     error_message = "the persister does not scale by lag"
   }
 }
@@ -273,6 +273,72 @@ run "lets_only_the_edge_in_and_only_gateways_at_the_link" {
   assert {
     condition     = length(aws_ecs_service.rolling["persister"].service_registries) == 0 && length(aws_ecs_service.rolling["fanout-b"].service_registries) == 1
     error_message = "the persister answers as a fanout, or a fanout does not"
+  }
+}
+
+run "believes_nobody_where_the_load_balancer_says_nothing" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  variables {
+    load_balancer_kind = "nlb"
+  }
+
+  assert {
+    condition     = [for entry in jsondecode(aws_ecs_task_definition.this["gateway"].container_definitions)[0].environment : entry.value if entry.name == "ROOMLOG_TRUSTED_PROXIES"] == ["0"]
+    error_message = "a client says who it is, and gateways believe it"
+  }
+
+  assert {
+    condition     = [for metric in aws_appautoscaling_policy.connections["gateway"].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics : metric.metric_stat[0].metric[0].metric_name if metric.id == "connections"] == ["ActiveFlowCount"]
+    error_message = "gateways scale by what this load balancer does not count"
+  }
+}
+
+run "believes_an_application_load_balancer" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  assert {
+    condition     = { for name, task in aws_ecs_task_definition.this : name => [for entry in jsondecode(task.container_definitions)[0].environment : entry.value if entry.name == "ROOMLOG_TRUSTED_PROXIES"] } == { gateway = ["1"], fanout-a = [], fanout-b = [], persister = [], operator = [] }
+    error_message = "all clients share the load balancer's address"
+  }
+}
+
+run "may_use_a_successor" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  variables {
+    events_topics = ["chat.events.v1", "chat.events.v2"]
+  }
+
+  # By service: who may do what to the newer topic.
+  assert {
+    condition = { for name, role in aws_iam_role_policy.task : name => join(" ", sort(distinct(flatten([for statement in jsondecode(role.policy).Statement : [for action in statement.Action : trimprefix(action, "kafka-cluster:")] if contains(statement.Resource, "arn:aws:kafka:us-east-1:123456789012:topic/roomlog-test/1/chat.events.v2")])))) } == {
+      gateway   = "DescribeTopic DescribeTopicDynamicConfiguration WriteData"
+      fanout-a  = "DescribeTopic DescribeTopicDynamicConfiguration ReadData"
+      fanout-b  = "DescribeTopic DescribeTopicDynamicConfiguration ReadData"
+      persister = "DescribeTopic DescribeTopicDynamicConfiguration ReadData WriteData"
+      operator  = "AlterTopicDynamicConfiguration CreateTopic DescribeTopic DescribeTopicDynamicConfiguration ReadData WriteData"
+    }
+    error_message = "a service loses its rights when the topic is succeeded, or has too many"
+  }
+
+  assert {
+    condition     = { for name, policy in aws_appautoscaling_policy.lag : name => [for dimension in policy.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].dimensions : dimension.value if dimension.name == "Topic"][0] } == { persister-v1 = "chat.events.v1", persister-v2 = "chat.events.v2" }
+    error_message = "the persister does not scale by its lag behind the successor"
+  }
+
+  assert {
+    condition     = alltrue([for action in ["dynamodb:Scan", "dynamodb:UpdateItem"] : contains(flatten([for statement in jsondecode(aws_iam_role_policy.task["operator"].policy).Statement : statement.Action if contains(statement.Resource, "arn:aws:dynamodb:us-east-1:123456789012:table/test.rooms")]), action)]) && contains(flatten([for statement in jsondecode(aws_iam_role_policy.task["operator"].policy).Statement : statement.Action]), "kafka-cluster:WriteDataIdempotently")
+    error_message = "the operator can't give rooms their place in the successor"
   }
 }
 

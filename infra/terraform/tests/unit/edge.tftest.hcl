@@ -130,6 +130,11 @@ run "passes_connections_on_as_a_network_load_balancer" {
     condition     = length(aws_lb_listener.https) == 0 && length(aws_lb_listener_rule.host) == 0
     error_message = "it has listeners of the other kind"
   }
+
+  assert {
+    condition     = alltrue([for group in aws_lb_target_group.this : group.preserve_client_ip == "true"])
+    error_message = "gateways see the load balancer's address as every client's"
+  }
 }
 
 run "refuses_a_host_that_leads_nowhere" {
