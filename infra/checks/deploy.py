@@ -84,6 +84,7 @@ def main():
         changed = any(call.startswith("deploy create-deployment") for call in calls)
         assert changed == (bad == "gateway"), f"{bad}: gateways change colour last"
     check_tags()
+    check_plan()
     print("a deployment goes in order, waits long enough, and goes back when a reader or the gateways fail")
 
 
@@ -105,6 +106,24 @@ def check_tags():
     assert '"$REGISTRY:$TAG"' in steps["Push"]["run"] and "github.sha" not in steps["Push"]["run"], steps["Push"]["run"]
     assert '"$REGISTRY:$TAG"' in next(step["run"] for name, step in steps.items() if name.startswith("Deploy"))
     check_time(job)
+
+
+def check_plan():
+    """A proposal is planned against the state of its environment, which only the planner's role may see."""
+    job = yaml.safe_load((SOURCES / ".github/workflows/pull-request.yml").read_text())["jobs"]["plan"]
+    plan = next(step for step in job["steps"] if step.get("name") == "Plan")
+    assert '-backend-config="bucket=$STATE_BUCKET"' in plan["run"], plan["run"]
+    assert "plan -no-color -lock=false -refresh=false" in plan["run"], "the role may neither lock nor look at resources"
+    keys = []
+    for example in job["strategy"]["matrix"]["example"]:
+        folder = SOURCES / "infra/terraform/examples" / example
+        key = re.search(r'backend "s3" \{[^}]*?\bkey += "([^"]+)"', (folder / "versions.tf").read_text())
+        assert key, f"{example} keeps its state nowhere"
+        assert f'key = "{key[1]}"' in (folder / "main.tf").read_text(), f"{example}: the planner may read another state than {key[1]}"
+        keys.append(key[1])
+        for name in re.findall(r'variable "(\w+)" \{((?:(?!\n\}).)*)', (folder / "variables.tf").read_text(), re.DOTALL):
+            assert "default" in name[1] or f"TF_VAR_{name[0]}" in plan["env"], f"{example}: no plan without {name[0]}"
+    assert len(keys) == len(set(keys)), f"environments share a state: {keys}"
 
 
 def check_time(job):

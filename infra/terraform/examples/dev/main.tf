@@ -193,6 +193,7 @@ module "delivery" {
   public_listener_arn = module.edge.public_listener_arn
   trial_listener_arn  = module.edge.trial_listener_arn
   rollback_alarms     = module.observability.rollback_alarms
+  state               = { bucket = var.state_bucket, key = "roomlog/dev/terraform.tfstate" }
 
   pace         = "CodeDeployDefault.ECSAllAtOnce"
   keep_minutes = 5

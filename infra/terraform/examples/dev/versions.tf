@@ -9,3 +9,12 @@ terraform {
     }
   }
 }
+
+# State is shared and locked; say in which bucket at `terraform init -backend-config=bucket=…`.
+terraform {
+  backend "s3" {
+    key          = "roomlog/dev/terraform.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}

@@ -8,6 +8,11 @@ output "deployer_role_arn" {
   value       = module.delivery.deployer_role_arn
 }
 
+output "planner_role_arn" {
+  description = "The role a workflow takes on to plan a proposal."
+  value       = module.delivery.planner_role_arn
+}
+
 output "registry" {
   description = "Where images are pushed to."
   value       = module.registry.repository_url

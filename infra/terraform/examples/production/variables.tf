@@ -35,6 +35,11 @@ variable "repository" {
   description = "The repository at GitHub that deploys, as owner/name."
 }
 
+variable "state_bucket" {
+  type        = string
+  description = "The bucket Terraform keeps its state in."
+}
+
 variable "events_topics" {
   type        = list(string)
   description = "Topics of events, the newest last. A successor is added here before it is opened."

@@ -10,9 +10,10 @@ terraform {
   }
 }
 
-# State is shared and locked; say where at `terraform init -backend-config=…`.
+# State is shared and locked; say in which bucket at `terraform init -backend-config=bucket=…`.
 terraform {
   backend "s3" {
+    key          = "roomlog/production/terraform.tfstate"
     encrypt      = true
     use_lockfile = true
   }

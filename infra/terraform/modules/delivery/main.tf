@@ -86,6 +86,65 @@ resource "aws_iam_role_policy" "deployer" {
   })
 }
 
+# --- Who may plan ---
+
+# A proposal can run anything with this role before anybody has looked at it. So the role sees no resource and no secret:
+# only the state, which a plan without a refresh is made from, and what the configuration asks AWS beside it.
+resource "aws_iam_role" "planner" {
+  count = var.state == null ? 0 : 1
+
+  name        = "${var.name}-planner"
+  description = "Plans ${var.name} for proposals of ${var.repository}"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Principal = { Federated = var.identity_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.identity_provider_arn }
+      Condition = {
+        StringEquals = {
+          "${local.issuer}:aud" = "sts.amazonaws.com"
+          "${local.issuer}:sub" = "repo:${var.repository}:environment:plan-${var.environment}"
+        }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "planner" {
+  count = var.state == null ? 0 : 1
+
+  name = "plan"
+  role = aws_iam_role.planner[0].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        { Sid = "ReadState", Effect = "Allow", Action = ["s3:GetObject"], Resource = ["arn:aws:s3:::${var.state.bucket}/${var.state.key}"] },
+        # A state that is not there yet is told from one that may not be read.
+        {
+          Sid       = "FindState"
+          Effect    = "Allow"
+          Action    = ["s3:ListBucket"]
+          Resource  = ["arn:aws:s3:::${var.state.bucket}"]
+          Condition = { StringLike = { "s3:prefix" = [var.state.key, "env:/*"] } }
+        },
+        # Drawing a random password has no resource to name, and tells no secret.
+        { Sid = "Draw", Effect = "Allow", Action = ["secretsmanager:GetRandomPassword"], Resource = ["*"] },
+        {
+          Sid      = "FindBrokers"
+          Effect   = "Allow"
+          Action   = ["kafka:GetBootstrapBrokers"]
+          Resource = ["arn:aws:kafka:${var.region}:${var.account_id}:cluster/${var.name}/*"]
+        },
+      ],
+      var.state.kms_key_arn == null ? [] : [{ Sid = "DecryptState", Effect = "Allow", Action = ["kms:Decrypt"], Resource = [var.state.kms_key_arn] }],
+    )
+  })
+}
+
 # --- Blue and green ---
 
 resource "aws_codedeploy_app" "this" {

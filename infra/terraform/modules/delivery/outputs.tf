@@ -3,6 +3,11 @@ output "deployer_role_arn" {
   value       = aws_iam_role.deployer.arn
 }
 
+output "planner_role_arn" {
+  description = "The role with which a workflow plans a proposal; null where there is none."
+  value       = one(aws_iam_role.planner[*].arn)
+}
+
 output "identity_provider_arn" {
   description = "GitHub's identity provider in this account."
   value       = var.identity_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.identity_provider_arn

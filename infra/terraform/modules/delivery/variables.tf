@@ -44,6 +44,16 @@ variable "identity_provider_arn" {
   default     = null
 }
 
+variable "state" {
+  type = object({
+    bucket      = string
+    key         = string
+    kms_key_arn = optional(string)
+  })
+  description = "Where Terraform's state is, and the key it is encrypted with if that is an own one; null makes no role that plans."
+  default     = null
+}
+
 variable "registry_arn" {
   type        = string
   description = "The image repository."

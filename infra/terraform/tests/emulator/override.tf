@@ -10,3 +10,8 @@ provider "aws" {
   # The emulator answers at once or never will.
   max_retries = 2
 }
+
+# The state goes with the folder it is tried in.
+terraform {
+  backend "local" {}
+}

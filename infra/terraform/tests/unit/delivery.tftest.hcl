@@ -117,3 +117,36 @@ run "refuses_a_wildcard" {
 
   expect_failures = [var.repository]
 }
+
+run "lets_a_proposal_only_read" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  variables {
+    state = { bucket = "states", key = "roomlog/test/terraform.tfstate" }
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.planner[0].assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == "repo:example/roomlog:environment:plan-production"
+    error_message = "a proposal takes the role of a deployment, or somebody else that of a proposal"
+  }
+
+  assert {
+    condition     = join(" ", sort(flatten([for statement in jsondecode(aws_iam_role_policy.planner[0].policy).Statement : [for action in statement.Action : "${action}=${join(",", statement.Resource)}"]]))) == "kafka:GetBootstrapBrokers=arn:aws:kafka:us-east-1:123456789012:cluster/roomlog-test/* s3:GetObject=arn:aws:s3:::states/roomlog/test/terraform.tfstate s3:ListBucket=arn:aws:s3:::states secretsmanager:GetRandomPassword=*"
+    error_message = "a proposal may do more than read the state, before anybody has looked at it"
+  }
+}
+
+run "makes_no_planner_without_a_state" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  assert {
+    condition     = length(aws_iam_role.planner) == 0
+    error_message = "a role is made for a plan that can't be"
+  }
+}
