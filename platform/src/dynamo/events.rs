@@ -30,7 +30,7 @@ const BATCHES_AT_ONCE: usize = 4;
 /// How often items the store left out are sent again within one call; then the caller decides.
 const WRITE_ROUNDS_MAX: u32 = 8;
 /// The waits between those rounds, random between these two and doubling.
-const WRITE_WAIT: (std::time::Duration, std::time::Duration) = (
+pub(super) const WRITE_WAIT: (std::time::Duration, std::time::Duration) = (
     std::time::Duration::from_millis(25),
     std::time::Duration::from_millis(1_000),
 );

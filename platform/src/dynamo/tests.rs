@@ -1,5 +1,7 @@
 //! What can be told without a store: how rows are spelled, how writes are cut, how keys are merged.
 
+mod left_out;
+
 use std::num::NonZeroU16;
 
 use bytes::Bytes;
