@@ -55,8 +55,8 @@ variable "services" {
         # Read mentions are dropped.
         mentions = ["BatchWriteItem", "Query"]
         # A sign-up puts two rows in one transaction.
-        users       = ["BatchGetItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
-        sessions    = ["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "UpdateItem"]
+        users       = ["BatchGetItem", "GetItem", "PutItem", "Scan", "UpdateItem"]
+        sessions    = ["BatchGetItem", "DeleteItem", "GetItem", "UpdateItem"]
         friends     = ["DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
         attachments = ["BatchGetItem", "UpdateItem"]
       }
