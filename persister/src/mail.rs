@@ -8,6 +8,7 @@ use roomlog_core::{
     event::{Body, Event, Sender},
     ids::{RoomKey, Seq, UserId},
     inbox::{About, Letter, cause, letters},
+    partition::partition_of,
 };
 use roomlog_platform::{
     backoff::Backoff,
@@ -200,7 +201,11 @@ async fn send(resources: &Resources, event: &Event) -> Result<(), ProduceError> 
         key: event.key.as_str().as_bytes(),
         value: &value,
         headers: headers.iter().map(|(name, value)| (*name, value)).collect(),
-        partition: None,
+        // Of the partitions that are numbered, whatever somebody has added to them.
+        partition: Some(partition_of(
+            event.key.as_str().as_bytes(),
+            resources.topic.partition_count,
+        )),
     };
     let delivery = resources.producer.send(&resources.topic.topic, record)?;
     delivery.await.map(drop)

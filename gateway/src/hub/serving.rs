@@ -4,6 +4,7 @@ use roomlog_core::{
     code::{Code, Refusal},
     ids::{RoomKey, Seq, UserId},
     interest::Level,
+    partition::partition_of,
 };
 use roomlog_platform::{
     kafka::{Outgoing, ProduceError},
@@ -257,7 +258,12 @@ impl Source {
                             .iter()
                             .map(|(name, value)| (*name, value))
                             .collect(),
-                        partition: None,
+                        // Of the partitions that are numbered. Left to itself, the client would spread over those
+                        // that somebody adds as well, where nobody looks.
+                        partition: Some(partition_of(
+                            record.key.as_str().as_bytes(),
+                            self.topic.partition_count,
+                        )),
                     },
                 );
                 if sent.is_ok() && ask.purpose.is_post() {

@@ -1,7 +1,7 @@
 //! The topic's partition count: changed behind our back nobody starts, changed as the operators' page says every room goes
 //! on.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -9,22 +9,38 @@ use rdkafka::{
     client::DefaultClientContext,
     producer::{FutureProducer, FutureRecord},
 };
+use serde_json::json;
 
+use super::scale::is_stored;
 use crate::{
     behaviour::tools::lines,
     harness::{
         Frame, Role, Room, Shape, Stack, System, User,
-        wait::{SOON, until},
+        traffic::{Followers, Post, Senders, message_ids},
+        wait::{SOON, until, within},
     },
 };
 
 const TOPIC: &str = "chat.events.v1";
 const SUCCESSOR: &str = "chat.events.v2";
+const SUCCEED: [&str; 6] = [
+    "topics",
+    "succeed",
+    "--name",
+    SUCCESSOR,
+    "--partitions",
+    "12",
+];
 const MORE_PARTITIONS: usize = 8;
 const ROOMS: usize = 8;
 /// A service that is refused says so as soon as it has asked the log.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
 const ALL: [Role; 3] = [Role::Gateway, Role::Fanout, Role::Persister];
+/// Messages of each room while partitions are added: for longer than any client goes without a look at the topic.
+const MESSAGES: usize = 200;
+const PACE: Duration = Duration::from_millis(5);
+/// What a member of the group says once it has seen the added partitions and owns one of them.
+const OWNED: &str = "partition taken over";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_service_starts_on_a_topic_whose_partition_count_was_changed() {
@@ -32,15 +48,7 @@ async fn no_service_starts_on_a_topic_whose_partition_count_was_changed() {
     for role in ALL {
         system.stop_gracefully(role, 0).await;
     }
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &system.kafka)
-        .create()
-        .expect("an admin client");
-    let more = NewPartitions::new(TOPIC, MORE_PARTITIONS);
-    let added = admin.create_partitions([&more], &AdminOptions::new()).await;
-    added.expect("an answer")[0]
-        .as_ref()
-        .expect("partitions added");
+    adds_partitions(&system.kafka).await;
     for role in ALL {
         let process = system.process(role, 0);
         process.start_again();
@@ -56,6 +64,98 @@ async fn no_service_starts_on_a_topic_whose_partition_count_was_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn partitions_added_to_a_running_system_lose_nothing() {
+    let mut system = System::start(Shape::single(Stack::Real { brokers: 1 })).await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let mut rooms = Vec::new();
+    for _ in 0..ROOMS {
+        let room = alice.opens_room().await;
+        bob.joins(&room).await;
+        rooms.push(room);
+    }
+    let plan: Vec<Post> = (0..MESSAGES * ROOMS)
+        .map(|number| Post {
+            room: rooms[number % ROOMS].clone(),
+            id: format!("m-{number}"),
+            text: format!("message {number}"),
+        })
+        .collect();
+    let gateways = system.gateways();
+    let follow = vec![(bob.clone(), rooms.clone())];
+    let followers = Followers::new(&gateways, follow, MESSAGES as u64);
+    let mut senders = Senders::new(&gateways, vec![(alice.clone(), plan.clone())]);
+    let before = MESSAGES * ROOMS / 8;
+    senders.release(before);
+    senders.acknowledged(before).await;
+
+    adds_partitions(&system.kafka).await;
+    let flow = senders.flow(PACE);
+    until("a client to see the added partitions", SOON, async || {
+        let log = system.process(Role::Fanout, 0).errors();
+        let last = format!(" partition={} ", MORE_PARTITIONS - 1);
+        let mut lines = log.lines();
+        let is_taken = |line: &str| line.contains(OWNED) && line.contains(&last);
+        lines.any(is_taken).then_some(())
+    })
+    .await;
+    senders.finish().await;
+    drop(flow);
+
+    // Everything that was acknowledged is shown, wherever its room's key would be put by now.
+    let sight = within("everybody to see everything", SOON, followers.agreed()).await;
+    for room in &rooms {
+        let sent = plan.iter().filter(|post| post.room == *room);
+        let sent: BTreeSet<&str> = sent.map(|post| post.id.as_str()).collect();
+        let shown = message_ids(&sight[room]);
+        assert_eq!(shown.len(), sent.len(), "{room} shows one twice");
+        assert_eq!(shown.into_iter().collect::<BTreeSet<_>>(), sent);
+    }
+    is_stored(&system, &sight).await;
+    letters_arrive(&system, &alice, &rooms[0]).await;
+
+    // No service would start on this topic again, and the way out is open.
+    moves_on(&mut system).await;
+    for room in &rooms {
+        let head = posts(&alice, room, "after").await;
+        shows_all(&alice, room, head).await;
+    }
+}
+
+/// Those who are named in a message find it in their inboxes, which are places in the log as rooms are.
+async fn letters_arrive(system: &System, from: &User, room: &Room) {
+    let members: Vec<User> = (0..ROOMS).map(|_| system.user("named")).collect();
+    for member in &members {
+        member.joins(room).await;
+    }
+    let names: Vec<&str> = members.iter().map(|member| member.id.as_str()).collect();
+    let wish = json!({"text": "all of you", "mentions": names});
+    from.rest
+        .post(&format!("rooms/{room}/messages"), wish)
+        .await
+        .ok();
+    for member in &members {
+        until("a letter in each inbox", SOON, async || {
+            let page = member.rest.get("inbox").await.ok();
+            let letters = page["items"].as_array().map_or(0, Vec::len);
+            (letters == 1).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn adds_partitions(brokers: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .expect("an admin client");
+    let more = NewPartitions::new(TOPIC, MORE_PARTITIONS);
+    let added = admin.create_partitions([&more], &AdminOptions::new()).await;
+    added.expect("an answer")[0]
+        .as_ref()
+        .expect("partitions added");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_succeeded_as_the_operators_page_says_and_every_room_goes_on() {
     let mut system = System::start(Shape::single(Stack::Real { brokers: 1 })).await;
     let alice = system.user("alice");
@@ -68,34 +168,12 @@ async fn a_topic_is_succeeded_as_the_operators_page_says_and_every_room_goes_on(
         heads.push(posts(&alice, room, "before").await);
     }
 
-    // The page's steps.
-    system.stop_gracefully(Role::Gateway, 0).await;
-    let succeed = [
-        "topics",
-        "succeed",
-        "--name",
-        SUCCESSOR,
-        "--partitions",
-        "12",
-    ];
-    let done = lines(system.tool(&succeed)).await;
-    assert_eq!(
-        (&done[0]["opened"], &done[0]["generation"]),
-        (&true.into(), &2.into()),
-        "{done:?}"
-    );
-    for role in [Role::Fanout, Role::Persister] {
-        system.stop_gracefully(role, 0).await;
-    }
-    for role in [Role::Fanout, Role::Persister, Role::Gateway] {
-        system.restart(role, 0).await;
-    }
-
+    moves_on(&mut system).await;
     assert!(
         is_closed(&system.kafka).await,
         "the old topic takes nothing"
     );
-    let again = lines(system.tool(&succeed)).await;
+    let again = lines(system.tool(&SUCCEED)).await;
     assert_eq!(again[0]["opened"], false, "{again:?}");
     for (room, head) in rooms.iter().zip(&mut heads) {
         // What was sent before is a retry in the new topic too.
@@ -137,6 +215,23 @@ async fn a_topic_is_succeeded_as_the_operators_page_says_and_every_room_goes_on(
         .collect();
     assert_eq!(texts, ["after", "at last"], "{replayed:?}");
     assert!(replayed[0]["seq"].is_null(), "{replayed:?}");
+}
+
+/// Moves to a new topic by the operators' page.
+async fn moves_on(system: &mut System) {
+    system.stop_gracefully(Role::Gateway, 0).await;
+    let done = lines(system.tool(&SUCCEED)).await;
+    assert_eq!(
+        (&done[0]["opened"], &done[0]["generation"]),
+        (&true.into(), &2.into()),
+        "{done:?}"
+    );
+    for role in [Role::Fanout, Role::Persister] {
+        system.stop_gracefully(role, 0).await;
+    }
+    for role in [Role::Fanout, Role::Persister, Role::Gateway] {
+        system.restart(role, 0).await;
+    }
 }
 
 /// Posts a message and waits until it is shown; its seq.
