@@ -3,13 +3,16 @@
 mod back_pressure;
 mod banned;
 mod dead_letter;
+mod deleted;
 mod drain;
+mod duplicates;
 mod last_source;
 mod membership;
 mod open_send;
 mod presence;
 mod probes;
 mod registry;
+mod replicas;
 pub(crate) mod scale;
 #[cfg(feature = "kafka-tls")]
 mod security;

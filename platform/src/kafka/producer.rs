@@ -45,7 +45,8 @@ pub struct Outgoing<'a> {
     pub value: &'a [u8],
     /// Its headers.
     pub headers: Headers,
-    /// Another partition than the key's.
+    /// Where it goes. By its key, over all partitions there are by now, when it is not said: only for topics of which
+    /// nobody expects that a key stays where it is.
     pub partition: Option<u32>,
 }
 
@@ -329,6 +330,13 @@ fn not_appended(error: &KafkaError) -> ProduceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_acknowledgement_means_every_replica_in_step_and_each_record_once() {
+        let settings = settings(&KafkaConfig::new("127.0.0.1:1"));
+        assert_eq!(settings.get("acks"), Some("all"));
+        assert_eq!(settings.get("enable.idempotence"), Some("true"));
+    }
 
     #[test]
     fn a_timeout_is_unknown_and_never_a_failure() {
