@@ -18,22 +18,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
 import urllib.request
 
+import people
 import permissions
 import yaml
+from asking import START_LIMIT_S, ask, ask_text, say, until
 
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
-# A cold Java machine on two busy cores.
-START_LIMIT_S = 120
 # Longer than any drain in the file.
 STOP_LIMIT_S = 60
 LISTENS_EVERYWHERE = "dynamodb"
-
-# Questions never go by a proxy of the machine's.
-WEB = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def main():
@@ -67,7 +62,7 @@ def play(stack):
     room, reader = chat(stack, front)
     figures(stack, services)
     succeed(stack, services)
-    read_again(stack, room, reader)
+    people.read_again(stack, room, reader)
     asked = permissions.check(stack.recorders)
     say(f"what was asked of the store, {asked} kinds of request, the roles in the cloud allow, and they allow no more")
     for name in services:
@@ -95,7 +90,7 @@ def succeed(stack, services):
 def chat(stack, front):
     """One person writes through the proxy, another reads at the second gateway, and the store has it."""
     second = f"http://{stack.address('gateway-2')}:8080"
-    writer, reader = (guest(front, name) for name in ("Ann", "Ben"))
+    writer, reader = (people.guest(front, name) for name in ("Ann", "Ben"))
     room = ask(f"{front}/api/v1/rooms", writer, {"name": "stack", "kind": "group", "public": True})["room"]["id"]
     ask(f"{second}/api/v1/rooms/{room}/join", reader, {})
     stack.run_tool("send", "--url", front, "--token", writer, room, "hello from the stack")
@@ -106,85 +101,9 @@ def chat(stack, front):
     ])
     assert texts == ["hello from the stack"], texts
     say("a message sent through the proxy is seen on a WebSocket through it, and read at the other gateway")
-    use_everything(front, second, room, writer, reader)
-    meet(stack, front, second, room, writer)
+    people.use_everything(front, second, room, writer, reader)
+    people.meet(stack, front, second, room, writer)
     return room, reader
-
-
-def use_everything(front, second, room, writer, reader):
-    """Whatever asks something of a table, once, so that the roles in the cloud can be held against it."""
-    api, messages = f"{front}/api/v1", f"{front}/api/v1/rooms/{room}/messages"
-    person = {"login": "cleo", "password": "a long enough password", "name": "Cleo"}
-    signed_up = ask(f"{api}/auth/signup", None, person)
-    signed_in = ask(f"{second}/api/v1/auth/login", None, person)
-    renewed = ask(f"{api}/auth/refresh", None, {"refresh_token": signed_in["refresh_token"]})
-    ask(f"{api}/rooms/{room}/members/{signed_up['user']['id']}", writer, {}, "PUT")
-    ask(f"{api}/rooms/{room}/join", renewed["access_token"], {})
-    told = ask(messages, writer, {"text": "first", "mentions": [signed_up["user"]["id"]]})["seq"]
-    ask(f"{messages}/{told}", writer, {"text": "better"}, "PATCH")
-    ask(f"{messages}/{told}/reactions/%F0%9F%91%8D", reader, {}, "PUT")
-    gone = ask(messages, writer, {"text": "mistaken"})["seq"]
-    ask(f"{messages}/{gone}", writer, None, "DELETE")
-    for token in (reader, renewed["access_token"]):
-        ask(f"{api}/rooms/{room}/read", token, {"seq": told})
-    ask(f"{api}/dm/{signed_up['user']['id']}", reader, {})
-
-    def folded():
-        items = {item["seq"]: item for item in ask(f"{second}/api/v1/rooms/{room}/messages", reader)["items"]}
-        return items[told].get("text") == "better" and items[told]["reactions"] and items[gone].get("deleted")
-
-    until("the edit, the reaction and the deletion in history", folded)
-    for path in ("rooms?public=true", "rooms", f"rooms/{room}", f"rooms/{room}/members", "me"):
-        ask(f"{api}/{path}", renewed["access_token"])
-    ask(f"{api}/presence/query", reader, {"users": [signed_up["user"]["id"]]})
-    ask_text(f"{api}/auth/logout", renewed["access_token"], {"refresh_token": renewed["refresh_token"]})
-    say("accounts, changed messages, read marks and direct rooms work")
-
-
-def meet(stack, front, second, room, writer):
-    """People find each other, rename themselves, become friends and part; files are granted; notices reach everybody."""
-    api = f"{front}/api/v1"
-    people = [{"login": name, "password": "a long enough password", "name": name.title()} for name in ("dora", "emil")]
-    (dora, doras), (emil, emils) = (
-        (told["user"]["id"], told["access_token"]) for told in (ask(f"{api}/auth/signup", None, person) for person in people)
-    )
-    ask(f"{api}/me", doras, {"name": "Theodora", "locale": "de"}, "PATCH")
-    until("the new name to be found", lambda: [
-        person["id"] for person in ask(f"{second}/api/v1/users?q=theo", emils)["items"]
-    ] == [dora])
-    ask(f"{api}/users/{dora}", emils)
-    ask(f"{api}/friends/{emil}", doras, {}, "PUT")
-    assert ask(f"{second}/api/v1/friends/{dora}", emils, {}, "PUT")["state"] == "friends"
-    assert [friend["user"]["id"] for friend in ask(f"{api}/friends", doras)["items"]] == [emil]
-    ask_text(f"{api}/friends/{emil}", doras, None, "DELETE")
-    # What a file is to be is noted when it is granted; the file itself never passes through a gateway.
-    file = ask(f"{api}/rooms/{room}/attachments", writer, {"name": "a.txt", "type": "text/plain", "size": 3})["attachment"]
-    ask(f"{second}/api/v1/attachments/{file['id']}", writer)
-    ask(f"{api}/rooms/{room}/notices", writer, {"text": "to the room"})
-    sent = ask(f"{second}/api/v1/rooms/{room}/messages", writer, {"text": "followed"})
-    until("the trace to end in the store", lambda: ask(f"{second}/api/v1/trace/{sent['id']}", writer).get("persisted_ms"))
-    secret = stack.settings("gateway-1")["ROOMLOG_JWT_SECRET"]
-    admin = stack.run_tool("token", "--user", "root", "--role", "admin", ROOMLOG_JWT_SECRET=secret).strip()
-    ask(f"{api}/notices", admin, {"text": "to everybody"})
-    until("the notice to everybody", lambda: any(
-        item.get("text") == "to everybody" for item in ask(f"{second}/api/v1/inbox", emils)["items"]
-    ))
-    ask(f"{api}/inbox/read", emils, {"seq": 1})
-    ask_text(f"{api}/auth/logout", doras, {"everywhere": True})
-    say("people find each other, become friends and part; files are granted, and notices arrive")
-
-
-def guest(front, name):
-    return ask(f"{front}/api/v1/auth/guest", None, {"name": name})["access_token"]
-
-
-def read_again(stack, room, reader):
-    """What was said before the succession is in the store, with what was done to it since."""
-    messages = f"http://{stack.address('gateway-1')}:8080/api/v1/rooms/{room}/messages"
-    items = until("history after the succession", lambda: ask(messages, reader)["items"])
-    texts = [item.get("text") for item in items]
-    assert "hello from the stack" in texts and "better" in texts, texts
-    ask(messages, reader, {"text": "hello from the successor"})
 
 
 def figures(stack, services):
@@ -422,41 +341,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def until(what, condition, limit_s=START_LIMIT_S):
-    """Waits on a condition, with a deadline."""
-    deadline = time.monotonic() + limit_s
-    last = None
-    while time.monotonic() < deadline:
-        try:
-            if found := condition():
-                return found
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            last = error
-        time.sleep(0.1)
-    raise AssertionError(f"waited {limit_s} s for {what}; {last or ''}")
-
-
-def ask_text(url, token=None, body=None, method=None):
-    headers = {"content-type": "application/json", "accept": "application/json"}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
-    data = None if body is None else json.dumps(body).encode()
-    try:
-        with WEB.open(urllib.request.Request(url, data, headers, method=method), timeout=10) as answer:
-            return answer.read().decode() or "{}"
-    except urllib.error.HTTPError as error:
-        error.msg = f"{error.msg}: {url}: {error.read().decode(errors='replace')}"
-        raise
-
-
-def ask(url, token=None, body=None, method=None):
-    return json.loads(ask_text(url, token, body, method))
-
-
-def say(text):
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

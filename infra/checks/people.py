@@ -1,0 +1,79 @@
+"""What people do with the service, so that each thing it asks of a store has been asked once."""
+
+from asking import ask, ask_text, say, until
+
+
+def use_everything(front, second, room, writer, reader):
+    """Whatever asks something of a table, once, so that the roles in the cloud can be held against it."""
+    api, messages = f"{front}/api/v1", f"{front}/api/v1/rooms/{room}/messages"
+    person = {"login": "cleo", "password": "a long enough password", "name": "Cleo"}
+    signed_up = ask(f"{api}/auth/signup", None, person)
+    signed_in = ask(f"{second}/api/v1/auth/login", None, person)
+    renewed = ask(f"{api}/auth/refresh", None, {"refresh_token": signed_in["refresh_token"]})
+    ask(f"{api}/rooms/{room}/members/{signed_up['user']['id']}", writer, {}, "PUT")
+    ask(f"{api}/rooms/{room}/join", renewed["access_token"], {})
+    told = ask(messages, writer, {"text": "first", "mentions": [signed_up["user"]["id"]]})["seq"]
+    ask(f"{messages}/{told}", writer, {"text": "better"}, "PATCH")
+    ask(f"{messages}/{told}/reactions/%F0%9F%91%8D", reader, {}, "PUT")
+    gone = ask(messages, writer, {"text": "mistaken"})["seq"]
+    ask(f"{messages}/{gone}", writer, None, "DELETE")
+    for token in (reader, renewed["access_token"]):
+        ask(f"{api}/rooms/{room}/read", token, {"seq": told})
+    ask(f"{api}/dm/{signed_up['user']['id']}", reader, {})
+
+    def folded():
+        items = {item["seq"]: item for item in ask(f"{second}/api/v1/rooms/{room}/messages", reader)["items"]}
+        return items[told].get("text") == "better" and items[told]["reactions"] and items[gone].get("deleted")
+
+    until("the edit, the reaction and the deletion in history", folded)
+    for path in ("rooms?public=true", "rooms", f"rooms/{room}", f"rooms/{room}/members", "me"):
+        ask(f"{api}/{path}", renewed["access_token"])
+    ask(f"{api}/presence/query", reader, {"users": [signed_up["user"]["id"]]})
+    ask_text(f"{api}/auth/logout", renewed["access_token"], {"refresh_token": renewed["refresh_token"]})
+    say("accounts, changed messages, read marks and direct rooms work")
+
+
+def meet(stack, front, second, room, writer):
+    """People find each other, rename themselves, become friends and part; files are granted; notices reach everybody."""
+    api = f"{front}/api/v1"
+    people = [{"login": name, "password": "a long enough password", "name": name.title()} for name in ("dora", "emil")]
+    (dora, doras), (emil, emils) = (
+        (told["user"]["id"], told["access_token"]) for told in (ask(f"{api}/auth/signup", None, person) for person in people)
+    )
+    ask(f"{api}/me", doras, {"name": "Theodora", "locale": "de"}, "PATCH")
+    until("the new name to be found", lambda: [
+        person["id"] for person in ask(f"{second}/api/v1/users?q=theo", emils)["items"]
+    ] == [dora])
+    ask(f"{api}/users/{dora}", emils)
+    ask(f"{api}/friends/{emil}", doras, {}, "PUT")
+    assert ask(f"{second}/api/v1/friends/{dora}", emils, {}, "PUT")["state"] == "friends"
+    assert [friend["user"]["id"] for friend in ask(f"{api}/friends", doras)["items"]] == [emil]
+    ask_text(f"{api}/friends/{emil}", doras, None, "DELETE")
+    # What a file is to be is noted when it is granted; the file itself never passes through a gateway.
+    file = ask(f"{api}/rooms/{room}/attachments", writer, {"name": "a.txt", "type": "text/plain", "size": 3})["attachment"]
+    ask(f"{second}/api/v1/attachments/{file['id']}", writer)
+    ask(f"{api}/rooms/{room}/notices", writer, {"text": "to the room"})
+    sent = ask(f"{second}/api/v1/rooms/{room}/messages", writer, {"text": "followed"})
+    until("the trace to end in the store", lambda: ask(f"{second}/api/v1/trace/{sent['id']}", writer).get("persisted_ms"))
+    secret = stack.settings("gateway-1")["ROOMLOG_JWT_SECRET"]
+    admin = stack.run_tool("token", "--user", "root", "--role", "admin", ROOMLOG_JWT_SECRET=secret).strip()
+    ask(f"{api}/notices", admin, {"text": "to everybody"})
+    until("the notice to everybody", lambda: any(
+        item.get("text") == "to everybody" for item in ask(f"{second}/api/v1/inbox", emils)["items"]
+    ))
+    ask(f"{api}/inbox/read", emils, {"seq": 1})
+    ask_text(f"{api}/auth/logout", doras, {"everywhere": True})
+    say("people find each other, become friends and part; files are granted, and notices arrive")
+
+
+def guest(front, name):
+    return ask(f"{front}/api/v1/auth/guest", None, {"name": name})["access_token"]
+
+
+def read_again(stack, room, reader):
+    """What was said before the succession is in the store, with what was done to it since."""
+    messages = f"http://{stack.address('gateway-1')}:8080/api/v1/rooms/{room}/messages"
+    items = until("history after the succession", lambda: ask(messages, reader)["items"])
+    texts = [item.get("text") for item in items]
+    assert "hello from the stack" in texts and "better" in texts, texts
+    ask(messages, reader, {"text": "hello from the successor"})
