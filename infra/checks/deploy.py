@@ -20,7 +20,7 @@ value() { while [ $# -gt 1 ]; do [ "$1" = "$name" ] && { printf '%s' "$2"; retur
 of() { name=$1; shift; value "$@"; }
 case "$1 $2" in
 "ecs describe-services") cat "$STATE/$(of --services "$@")" ;;
-"ecs describe-task-definition") printf '{"family":"f-%s","revision":7,"status":"ACTIVE","containerDefinitions":[{"image":"old","environment":[]}]}' "$(of --task-definition "$@")" ;;
+"ecs describe-task-definition") printf '{"family":"f-%s","revision":7,"status":"ACTIVE","containerDefinitions":[{"name":"collector","image":"beside"},{"name":"%s","image":"old"}]}' "$(of --task-definition "$@")" "$(of --task-definition "$@" | cut -d- -f2-)" ;;
 "ecs register-task-definition") of --cli-input-json "$@" | jq -r '.family + ":8"'; { of --cli-input-json "$@"; echo; } >>"$STATE/registered" ;;
 "ecs update-service")
   # What does not become healthy is undone by ECS itself, and then rests.
@@ -64,7 +64,8 @@ def main():
     assert told.returncode == 0, told.stderr
     assert all(definition.endswith(":8") for definition in runs.values()), runs
     definitions = [json.loads(line) for line in registered.splitlines()]
-    assert [one["containerDefinitions"][0]["image"] for one in definitions] == [IMAGE] * 4, registered
+    images = [[container["image"] for container in one["containerDefinitions"]] for one in definitions]
+    assert images == [["beside", IMAGE]] * 4, registered
     assert all("revision" not in one and "status" not in one for one in definitions), registered
     order = [call.split("--service ")[1].split()[0] for call in calls if call.startswith("ecs update-service")]
     assert order == ["persister", "fanout-a", "fanout-b"], order

@@ -28,6 +28,11 @@ output "operator_task" {
   value       = module.compute.task_families["operator"]
 }
 
+output "restart_arn" {
+  description = "The state machine that replaces every task, so that it reads its secrets and settings anew."
+  value       = module.secrets.restart_arn
+}
+
 output "rotation_arn" {
   description = "The state machine that replaces the cache's token; run it once after the first apply."
   value       = module.secrets.rotation_arn

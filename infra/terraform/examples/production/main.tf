@@ -28,6 +28,7 @@ module "secrets" {
   name          = local.name
   account_id    = local.account_id
   region        = var.region
+  cluster_name  = local.name
   cache_id      = module.cache.replication_group_id
   cache_arn     = module.cache.replication_group_arn
   cache_address = module.cache.address
@@ -117,6 +118,7 @@ module "observability" {
   kms_key_arn          = module.secrets.kms_key_arn
   services             = ["gateway", "fanout-a", "fanout-b", "persister", "operator"]
   mail                 = var.mail
+  rules                = file("${path.module}/../../../observability/alerts.yml")
   kafka_name           = module.kafka.cluster_name
   broker_ids           = module.kafka.broker_ids
   events_topics        = var.events_topics
@@ -165,6 +167,7 @@ module "compute" {
   load_balancer_metric   = module.edge.load_balancer_metric
   load_balancer_kind     = module.edge.kind
 
+  collector       = module.observability.figures
   log_group_names = module.observability.log_group_names
   log_group_arns  = module.observability.log_group_arns
   rollback_alarms = module.observability.rollback_alarms

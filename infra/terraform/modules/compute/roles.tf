@@ -125,7 +125,7 @@ resource "aws_iam_role_policy" "task" {
 
   policy = jsonencode({
     Version   = "2012-10-17"
-    Statement = concat(local.table_statements[each.key], local.log_statements[each.key], local.file_statements[each.key])
+    Statement = concat(local.table_statements[each.key], local.log_statements[each.key], local.file_statements[each.key], local.collector_statements[each.key])
   })
 }
 

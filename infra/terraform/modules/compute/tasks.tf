@@ -1,4 +1,4 @@
-# What a task is: one container of the one image, with a role as its argument.
+# What a task is: one container of the one image, with a role as its argument, and a collector beside it.
 
 locals {
   shared_environment = {
@@ -22,6 +22,7 @@ locals {
       # An application load balancer says in X-Forwarded-For who asks. A network load balancer lets the client's own address
       # through and says nothing: whatever stands in that header there, the client wrote.
       { for key, value in { ROOMLOG_TRUSTED_PROXIES = var.load_balancer_kind == "alb" ? "1" : "0" } : key => value if service.port != null },
+      { for key, value in { ROOMLOG_OTLP_ENDPOINT = "http://127.0.0.1:4317" } : key => value if var.collector != null && service.deployment != "task" },
       service.environment,
       var.environment,
     )
@@ -62,7 +63,7 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = var.architecture
   }
 
-  container_definitions = jsonencode([merge({
+  container_definitions = jsonencode(concat([merge({
     name      = each.key
     image     = var.image
     essential = true
@@ -94,5 +95,5 @@ resource "aws_ecs_task_definition" "this" {
         max-buffer-size = "4m"
       }
     }
-  }, each.value.deployment == "task" ? {} : { healthCheck = local.health_check })])
+  }, each.value.deployment == "task" ? {} : { healthCheck = local.health_check })], lookup(local.collectors, each.key, [])))
 }

@@ -219,6 +219,21 @@ variable "target_group_arns" {
   description = "By service: the target group its first tasks join."
 }
 
+variable "collector" {
+  type = object({
+    endpoint      = string
+    workspace_arn = string
+    image         = optional(string, "public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3")
+  })
+  description = "Where figures go, and the collector that brings them and the traces; null collects neither."
+  default     = null
+
+  validation {
+    condition     = var.collector == null || !endswith(try(var.collector.image, ""), ":latest")
+    error_message = "An image with a tag other than latest, or with a digest."
+  }
+}
+
 variable "load_balancer_metric" {
   type        = string
   description = "The load balancer's name in metrics."

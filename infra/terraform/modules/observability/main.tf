@@ -41,6 +41,13 @@ resource "aws_sns_topic_policy" "alarms" {
       Action    = "sns:Publish"
       Resource  = aws_sns_topic.alarms.arn
       Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+      }, {
+      Sid       = "RulesOfThisWorkspace"
+      Effect    = "Allow"
+      Principal = { Service = "aps.amazonaws.com" }
+      Action    = ["sns:Publish", "sns:GetTopicAttributes"]
+      Resource  = aws_sns_topic.alarms.arn
+      Condition = { ArnEquals = { "aws:SourceArn" = aws_prometheus_workspace.this.arn }, StringEquals = { "aws:SourceAccount" = var.account_id } }
     }]
   })
 }

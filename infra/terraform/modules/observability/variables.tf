@@ -49,6 +49,16 @@ variable "log_days" {
   }
 }
 
+variable "rules" {
+  type        = string
+  description = "Rules over the services' own figures, as Prometheus reads them: infra/observability/alerts.yml."
+
+  validation {
+    condition     = can(yamldecode(var.rules).groups[0].rules[0].expr)
+    error_message = "At least one group with a rule."
+  }
+}
+
 variable "mail" {
   type        = set(string)
   description = "Addresses that are told of alarms; each has to confirm."

@@ -25,6 +25,11 @@ output "setting_arns" {
   value       = { for key, parameter in aws_ssm_parameter.this : key => parameter.arn }
 }
 
+output "restart_arn" {
+  description = "The state machine that replaces every task, so that it reads its secrets and settings anew."
+  value       = aws_sfn_state_machine.restart.arn
+}
+
 output "rotation_arn" {
   description = "The state machine that replaces the cache's token."
   value       = aws_sfn_state_machine.rotation.arn

@@ -1,5 +1,5 @@
 # The cache's token is replaced on a schedule. The cache takes the new one and the one before it, so services change
-# over as they are restarted, and nobody is cut off. An express state machine, with its logging off, keeps no history:
+# over as they are restarted, which the last step begins, and nobody is cut off. An express state machine, with its logging off, keeps no history:
 # the token it draws is seen nowhere but in the secret.
 
 locals {
@@ -35,6 +35,14 @@ locals {
           "SecretString.$" = "States.Format('rediss://:{}@${var.cache_address}/', $.RandomPassword)"
         }
         ResultPath = null
+        Next       = "Restart"
+      }
+      # Of all this it is told nothing, as it keeps a history.
+      Restart = {
+        Type       = "Task"
+        Resource   = "arn:aws:states:::states:startExecution"
+        Parameters = { StateMachineArn = aws_sfn_state_machine.restart.arn, Input = {} }
+        ResultPath = null
         End        = true
       }
     }
@@ -67,6 +75,7 @@ resource "aws_iam_role_policy" "rotation" {
       { Effect = "Allow", Action = ["elasticache:ModifyReplicationGroup"], Resource = [var.cache_arn] },
       { Effect = "Allow", Action = ["secretsmanager:PutSecretValue"], Resource = [aws_secretsmanager_secret.cache.arn] },
       { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = [aws_kms_key.this.arn] },
+      { Effect = "Allow", Action = ["states:StartExecution"], Resource = [aws_sfn_state_machine.restart.arn] },
     ]
   })
 }

@@ -23,6 +23,22 @@ variable "region" {
   description = "The region, as policies name it."
 }
 
+variable "cluster_name" {
+  type        = string
+  description = "The ECS cluster whose tasks read the secrets."
+}
+
+variable "services" {
+  type        = list(string)
+  description = "Services whose tasks are replaced when a secret has changed, in this order."
+  default     = ["persister", "fanout-a", "fanout-b", "gateway"]
+
+  validation {
+    condition     = length(var.services) > 0
+    error_message = "At least one."
+  }
+}
+
 variable "cache_id" {
   type        = string
   description = "The replication group whose token is rotated."

@@ -16,12 +16,13 @@ os.environ["MOTO_ACM_VALIDATION_WAIT"] = "1"
 import elasticache
 import kafka
 import others
+import prometheus
 from moto.server import main as serve
 
 
 def main() -> None:
     host, port = sys.argv[1:]
-    for service in (kafka, elasticache, others):
+    for service in (kafka, elasticache, others, prometheus):
         service.mend()
     serve(["-H", host, "-p", port])
 

@@ -404,3 +404,41 @@ run "lets_only_gateways_at_objects_of_one_bucket" {
     error_message = "somebody else may touch files, or a gateway more than objects, or it can't tell that one is missing"
   }
 }
+
+run "collects_figures_and_traces_of_every_service" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  variables {
+    collector = { endpoint = "https://aps/workspaces/ws-1/", workspace_arn = "arn:aws:aps:us-east-1:123456789012:workspace/ws-1" }
+  }
+
+  assert {
+    condition     = { for name, task in aws_ecs_task_definition.this : name => join(" ", [for container in jsondecode(task.container_definitions) : "${container.name}:${container.essential}"]) } == { gateway = "gateway:true collector:false", fanout-a = "fanout-a:true collector:false", fanout-b = "fanout-b:true collector:false", persister = "persister:true collector:false", operator = "operator:true" }
+    error_message = "a service is not collected from, or goes when its collector goes"
+  }
+
+  assert {
+    condition     = alltrue([for name in ["gateway", "fanout-a", "fanout-b", "persister"] : contains(jsondecode(aws_ecs_task_definition.this[name].container_definitions)[0].environment, { name = "ROOMLOG_OTLP_ENDPOINT", value = "http://127.0.0.1:4317" })])
+    error_message = "a service sends its traces nowhere"
+  }
+
+  # Where figures are fetched and written, and what tells a fanout's group.
+  assert {
+    condition     = [for told in [jsondecode(jsondecode(aws_ecs_task_definition.this["fanout-b"].container_definitions)[1].environment[0].value)] : join(" ", [told.receivers.prometheus.config.scrape_configs[0].job_name, told.receivers.prometheus.config.scrape_configs[0].static_configs[0].targets[0], told.receivers.prometheus.config.scrape_configs[0].static_configs[0].labels.group, told.exporters.prometheusremotewrite.endpoint])][0] == "roomlog-fanout 127.0.0.1:9464 b https://aps/workspaces/ws-1/api/v1/remote_write"
+    error_message = "the rules do not find the figures they are about"
+  }
+
+  # Whatever a pipeline names is there.
+  assert {
+    condition     = alltrue(flatten([for told in [jsondecode(jsondecode(aws_ecs_task_definition.this["gateway"].container_definitions)[1].environment[0].value)] : [for pipeline in values(told.service.pipelines) : [for kind in ["receivers", "processors", "exporters"] : [for part in pipeline[kind] : contains(keys(told[kind]), part)]]]]))
+    error_message = "a pipeline of the collector uses what is not there"
+  }
+
+  assert {
+    condition     = { for name, role in aws_iam_role_policy.task : name => join(" ", flatten([for statement in jsondecode(role.policy).Statement : statement.Action if startswith(statement.Action[0], "aps:") || startswith(statement.Action[0], "xray:")])) } == { gateway = "aps:RemoteWrite xray:PutTraceSegments xray:PutTelemetryRecords", fanout-a = "aps:RemoteWrite xray:PutTraceSegments xray:PutTelemetryRecords", fanout-b = "aps:RemoteWrite xray:PutTraceSegments xray:PutTelemetryRecords", persister = "aps:RemoteWrite xray:PutTraceSegments xray:PutTelemetryRecords", operator = "" }
+    error_message = "a collector may not write, or may more"
+  }
+}

@@ -15,6 +15,7 @@ variables {
   kafka_name           = "roomlog-test"
   load_balancer_metric = "app/roomlog-test/1"
   broker_ids           = ["1", "2", "3"]
+  rules                = "groups: [{ name: one, rules: [{ alert: Down, expr: up == 0 }] }]"
   table_names          = { events = "test.events", rooms_of = "test.rooms_of", rooms = "test.rooms" }
   table_indexes        = { rooms = ["by_partition"] }
   cache_node_ids       = ["roomlog-test-001", "roomlog-test-002"]
@@ -181,4 +182,39 @@ run "watches_readers_of_a_successor_too" {
     condition     = { for name, alarm in aws_cloudwatch_metric_alarm.this : name => alarm.dimensions.Topic if startswith(name, "lag-persister") } == { lag-persister-v1 = "chat.events.v1", lag-persister-v2 = "chat.events.v2" }
     error_message = "nobody is told when readers of the successor are behind"
   }
+}
+
+run "tells_the_same_people_of_what_the_rules_find" {
+  command = plan
+  module {
+    source = "../../modules/observability"
+  }
+
+  assert {
+    condition     = aws_prometheus_rule_group_namespace.this.data == var.rules
+    error_message = "the rules are not those of the repository"
+  }
+
+  assert {
+    condition     = yamldecode(yamldecode(aws_prometheus_alert_manager_definition.this.definition).alertmanager_config).receivers[0].sns_configs[0].topic_arn == aws_sns_topic.alarms.arn
+    error_message = "an alert reaches nobody"
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : statement.Condition.ArnEquals["aws:SourceArn"] if statement.Principal.Service == "aps.amazonaws.com"][0] == aws_prometheus_workspace.this.arn
+    error_message = "the workspace may not tell, or another one may"
+  }
+}
+
+run "refuses_rules_that_are_none" {
+  command = plan
+  module {
+    source = "../../modules/observability"
+  }
+
+  variables {
+    rules = "groups: []"
+  }
+
+  expect_failures = [var.rules]
 }

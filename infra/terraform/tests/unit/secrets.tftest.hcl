@@ -9,6 +9,7 @@ variables {
   name          = "roomlog-test"
   account_id    = "123456789012"
   region        = "us-east-1"
+  cluster_name  = "roomlog-test"
   cache_id      = "roomlog-test"
   cache_arn     = "arn:aws:elasticache:us-east-1:123456789012:replicationgroup:roomlog-test"
   cache_address = "cache.internal:6379"
@@ -104,4 +105,38 @@ run "refuses_a_short_signing_secret" {
   }
 
   expect_failures = [var.jwt_secret]
+}
+
+run "replaces_every_task_after_a_rotation" {
+  command = plan
+  module {
+    source = "../../modules/secrets"
+  }
+
+  assert {
+    condition     = jsondecode(aws_sfn_state_machine.rotation.definition).States.Store.Next == "Restart" && jsondecode(aws_sfn_state_machine.rotation.definition).States.Restart.Parameters.StateMachineArn == aws_sfn_state_machine.restart.arn
+    error_message = "tasks keep a token until the cache has forgotten it"
+  }
+
+  # That machine keeps a history, so it is told nothing.
+  assert {
+    condition     = jsonencode(jsondecode(aws_sfn_state_machine.rotation.definition).States.Restart.Parameters.Input) == "{}"
+    error_message = "the drawn token is in the history of the restart"
+  }
+
+  assert {
+    condition     = join(" ", [for service in jsondecode(aws_sfn_state_machine.restart.definition).States.Services.Result.services : service.name]) == "persister fanout-a fanout-b gateway"
+    error_message = "a service keeps its secrets, or gateways go before those they ask"
+  }
+
+  # One task at a time, and the next when nobody is missing.
+  assert {
+    condition     = alltrue([for each in [jsondecode(aws_sfn_state_machine.restart.definition).States.EachService] : each.MaxConcurrency == 1 && each.ItemProcessor.States.EachTask.MaxConcurrency == 1 && each.ItemProcessor.States.EachTask.ItemProcessor.States.AllThere.Default == "Settle"])
+    error_message = "tasks go at once"
+  }
+
+  assert {
+    condition     = join(" ", flatten([for statement in jsondecode(aws_iam_role_policy.restart.policy).Statement : [for action in statement.Action : "${action}=${statement.Resource[0]}"]])) == "ecs:ListTasks=* ecs:StopTask=arn:aws:ecs:us-east-1:123456789012:task/roomlog-test/* ecs:DescribeServices=arn:aws:ecs:us-east-1:123456789012:service/roomlog-test/persister"
+    error_message = "the restart may touch another cluster"
+  }
 }

@@ -112,3 +112,11 @@ mock_resource "aws_codedeploy_app" {
 mock_resource "aws_codedeploy_deployment_group" {
   defaults = { arn = "arn:aws:codedeploy:us-east-1:123456789012:deploymentgroup:made/gateway" }
 }
+
+mock_resource "aws_prometheus_workspace" {
+  defaults = {
+    id                  = "ws-1"
+    arn                 = "arn:aws:aps:us-east-1:123456789012:workspace/ws-1"
+    prometheus_endpoint = "https://aps/workspaces/ws-1/"
+  }
+}
