@@ -17,12 +17,15 @@ const ROOMS: usize = 12;
 /// So that messages of a room follow each other closely: what lies between two of them is measured as well.
 const PAUSE: Duration = Duration::from_millis(4);
 /// What one group's two fanouts do before one of them goes.
-const STATED: &str = "heads of the partition are stated";
+pub(super) const STATED: &str = "heads of the partition are stated";
 const PARTITIONS: usize = 6;
 /// How long a process is missed before it is started again.
 const ABSENCE: Duration = Duration::from_secs(2);
 /// Longer than a member's session, after which the others get its partitions.
 const SESSION_IS_OVER: Duration = Duration::from_secs(9);
+/// What the end of a fanout of two groups may cost, all but one time in a hundred, where the machine costs no more by
+/// itself.
+const PAUSE_P99_MAX: Duration = Duration::from_millis(250);
 
 /// How a fanout goes.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +45,20 @@ async fn nobody_notices_the_end_of_one_fanout_of_two_groups() {
     let mut system = system(2, &[]).await;
     let rounds = if is_full() { 10 } else { 2 };
     let nobody = "two groups, nobody goes, for comparison";
-    measured(&mut system, nobody, Going::Not, rounds).await;
+    let calm = measured(&mut system, nobody, Going::Not, rounds).await;
     let killed = "two groups, SIGKILL of either's only fanout";
-    measured(&mut system, killed, Going::Killed(ABSENCE), rounds).await;
+    let pauses = measured(&mut system, killed, Going::Killed(ABSENCE), rounds).await;
+    // A few rounds are too few for a hundredth of them.
+    if is_full() {
+        let again = "two groups, nobody goes, once more";
+        let later = measured(&mut system, again, Going::Not, rounds).await;
+        let calm = at(&calm, 0.99).max(at(&later, 0.99));
+        let paused = at(&pauses, 0.99);
+        assert!(
+            paused <= PAUSE_P99_MAX.max(calm),
+            "a fanout's end shows: {paused:?}, and {calm:?} without"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,14 +73,12 @@ async fn one_group_pauses_for_as_long_as_its_partitions_take_to_move() {
         rounds,
     )
     .await;
-    if is_full() {
-        let leaving = "one group, one of two leaves";
-        measured(&mut system, leaving, Going::Leaving, rounds).await;
-        drop(system);
-        let mut system = self::system(1, &[("ROOMLOG_INSTANCE_ID", "it")]).await;
-        let restarted = "one group, planned restart of one of two static members";
-        measured(&mut system, restarted, Going::Restarted, rounds).await;
-    }
+    let leaving = "one group, one of two leaves";
+    measured(&mut system, leaving, Going::Leaving, rounds).await;
+    drop(system);
+    let mut system = self::system(1, &[("ROOMLOG_INSTANCE_ID", "it")]).await;
+    let restarted = "one group, planned restart of one of two static members";
+    measured(&mut system, restarted, Going::Restarted, rounds).await;
 }
 
 async fn system(groups: usize, settings: &[(&str, &str)]) -> System {
@@ -89,11 +101,10 @@ async fn system(groups: usize, settings: &[(&str, &str)]) -> System {
     system
 }
 
-/// Lets the fanouts go in turn, and tells how long delivery paused.
-async fn measured(system: &mut System, name: &str, going: Going, rounds: usize) {
-    let mut load = Load::begin(system, name, ROOMS, PAUSE).await;
-    // What came before is not counted.
-    load.silences().await;
+/// Lets the fanouts go in turn, and tells how long delivery paused for each follower of each room, the shortest first.
+async fn measured(system: &mut System, name: &str, going: Going, rounds: usize) -> Vec<Duration> {
+    let mut load = Load::begin(system, ROOMS, PAUSE).await;
+    load.faces(name).await;
     let (mut silences, mut returns) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let index = round % 2;
@@ -126,20 +137,25 @@ async fn measured(system: &mut System, name: &str, going: Going, rounds: usize) 
         }
     }
     let messages = load.compares(system).await;
-    row(name, rounds, messages, silences);
+    silences.sort_unstable();
+    returns.sort_unstable();
+    row(name, rounds, messages, &silences);
     if !returns.is_empty() {
-        row(&format!("{name}: its return"), rounds, messages, returns);
+        row(&format!("{name}: its return"), rounds, messages, &returns);
     }
+    silences
+}
+
+/// The longest of this share of what was measured, which is sorted.
+fn at(silences: &[Duration], share: f64) -> Duration {
+    let last = silences.len() - 1;
+    let rank = (silences.len() as f64 * share).ceil() as usize;
+    silences[rank.saturating_sub(1).min(last)]
 }
 
 /// A row of the table: how long the typical, all but one in a hundred, and the worst follower of a room heard nothing.
-fn row(name: &str, rounds: usize, messages: usize, mut silences: Vec<Duration>) {
-    silences.sort_unstable();
-    let at = |share: f64| {
-        let last = silences.len() - 1;
-        let rank = (silences.len() as f64 * share).ceil() as usize;
-        silences[rank.saturating_sub(1).min(last)].as_secs_f64()
-    };
+fn row(name: &str, rounds: usize, messages: usize, silences: &[Duration]) {
+    let at = |share| at(silences, share).as_secs_f64();
     let row = format!(
         "| {name} | {rounds} | {messages} | {:.2} s | {:.2} s | {:.2} s |",
         at(0.5),

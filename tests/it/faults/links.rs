@@ -1,12 +1,10 @@
-//! Links are slow, deaf or cut, and clients stop reading.
+//! Links are slow, deaf or cut, and a client stops reading.
 
 use std::time::Duration;
 
-use super::{is_full, system, under};
-use crate::harness::{Frame, System, proxy::Mode, proxy::Proxy};
+use super::{Course, deaf, is_full};
+use crate::harness::{System, proxy::Mode, proxy::Proxy};
 
-/// How long a link fails.
-const FAILING: Duration = Duration::from_secs(4);
 const LATE: Duration = Duration::from_millis(200);
 
 /// The links of a linked system, by what they join.
@@ -22,14 +20,7 @@ enum Between {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_link_is_missed() {
     use Between::*;
-    let mut system = system().await;
-    let short = [
-        (ClientAndGateway, Mode::BlackHole),
-        (GatewayAndFanout, Mode::BlackHole),
-        (GatewayAndFanout, Mode::Reset),
-        (ServicesAndBroker, Mode::Reset),
-        (ServicesAndRedis, Mode::BlackHole),
-    ];
+    let mut course = Course::of_two().await;
     let every = [
         ClientAndGateway,
         GatewayAndFanout,
@@ -38,54 +29,34 @@ async fn no_link_is_missed() {
         ServicesAndDynamo,
     ];
     let modes = [Mode::Delay(LATE), Mode::Reset, Mode::BlackHole];
-    let full = every
+    let faults = every
         .into_iter()
         .flat_map(|between| modes.map(|mode| (between, mode)));
-    let faults: Vec<_> = if is_full() {
-        full.collect()
-    } else {
-        short.to_vec()
-    };
     for (between, mode) in faults {
         let fault = format!("{}: {}", mode.name(), between.name());
-        under(&mut system, &fault, async |system, load| {
-            between.link(system).set(mode);
-            load.lasts(FAILING).await;
-            between.link(system).set(Mode::Open);
-        })
-        .await;
+        course
+            .under(&fault, async |system, load| {
+                between.link(system).set(mode);
+                load.lasts(failing()).await;
+                between.link(system).set(Mode::Open);
+            })
+            .await;
     }
-    let half_open = if is_full() {
-        every.to_vec()
-    } else {
-        vec![ClientAndGateway, GatewayAndFanout]
-    };
-    for between in half_open {
+    for between in every {
         let fault = format!("half-open connections: {}", between.name());
-        under(&mut system, &fault, async |system, load| {
-            between.link(system).vanish();
-            load.lasts(FAILING).await;
+        course
+            .under(&fault, async |system, load| {
+                between.link(system).vanish();
+                load.lasts(failing()).await;
+            })
+            .await;
+    }
+    course
+        .under("a subscriber stops reading", async |system, load| {
+            deaf::is_no_burden(system, load.member()).await
         })
         .await;
-    }
-    under(
-        &mut system,
-        "a subscriber stops reading",
-        async |system, load| {
-            let mut deaf = load.member().connects().await;
-            for room in load.rooms() {
-                deaf.send(
-                    &Frame::subscribe(room, &format!("/topic/rooms/{room}")).with("since", 0),
-                )
-                .await;
-            }
-            load.lasts(FAILING).await;
-            drop(deaf);
-            // Its gateway is still there for everybody else.
-            system.user("u").connects().await;
-        },
-    )
-    .await;
+    course.ends().await;
 }
 
 impl Between {
@@ -113,13 +84,19 @@ impl Between {
 }
 
 impl Mode {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
+        let seconds = failing().as_secs();
         match self {
-            Self::Open => "open",
-            Self::Delay(_) => "200 ms late",
-            Self::BlackHole => "black hole for 4 s",
-            Self::Reset => "reset for 4 s",
-            Self::Answer(_) => "refusal",
+            Self::Open => "open".into(),
+            Self::Delay(late) => format!("{} ms late", late.as_millis()),
+            Self::BlackHole => format!("black hole for {seconds} s"),
+            Self::Reset => format!("reset for {seconds} s"),
+            Self::Answer(_) => "refusal".into(),
         }
     }
+}
+
+/// How long a link fails.
+fn failing() -> Duration {
+    Duration::from_secs(if is_full() { 4 } else { 2 })
 }

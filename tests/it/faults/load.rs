@@ -24,8 +24,10 @@ pub(super) const STEADY: Duration = Duration::from_millis(10);
 const CALM: usize = 60;
 /// The longest that a fault and what follows may take.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(240);
-/// Traffic through one fault.
+
+/// Traffic through one fault, or several in a row.
 pub(super) struct Load {
+    /// The one it went through last.
     fault: String,
     users: Vec<User>,
     rooms: Vec<Room>,
@@ -36,12 +38,7 @@ pub(super) struct Load {
 
 impl Load {
     /// Makes so many new rooms, and returns once messages flow through them, one after each pause.
-    pub(super) async fn begin(
-        system: &System,
-        fault: &str,
-        room_count: usize,
-        pause: Duration,
-    ) -> Self {
+    pub(super) async fn begin(system: &System, room_count: usize, pause: Duration) -> Self {
         let gateways = system.linked_gateways();
         let users: Vec<User> = (0..USERS).map(|_| system.user("u")).collect();
         let mut rooms = Vec::new();
@@ -62,7 +59,7 @@ impl Load {
         followers.listen();
         followers.all_see_something().await;
         Self {
-            fault: fault.to_owned(),
+            fault: String::new(),
             users,
             rooms,
             senders,
@@ -100,11 +97,20 @@ impl Load {
         silences
     }
 
-    /// Waits until messages flow again, stops, and compares: every acknowledged message is shown to every follower
-    /// once, in the one order, and DynamoDB holds exactly that.
-    pub(super) async fn end(mut self, system: &System) {
-        let silence = self.silences().await.pop().expect("a follower of a room");
-        let fault = self.fault.clone();
+    /// Names what comes next. What was before is not counted.
+    pub(super) async fn faces(&mut self, fault: &str) {
+        fault.clone_into(&mut self.fault);
+        self.followers.listen();
+        self.followers.all_see_something().await;
+    }
+
+    /// Waits until messages flow again; the longest that anyone heard nothing of a room.
+    pub(super) async fn recovers(&mut self) -> Duration {
+        self.silences().await.pop().expect("a follower of a room")
+    }
+
+    /// Stops, compares, and adds the fault to the table.
+    pub(super) async fn ends(self, system: &System, fault: &str, silence: Duration) {
         let messages = self.compares(system).await;
         tell(
             Table::Faults,
@@ -115,7 +121,8 @@ impl Load {
         );
     }
 
-    /// Stops, and compares what was acknowledged, shown and stored; how many messages that were.
+    /// Stops, and compares: every acknowledged message is shown to every follower once, in the one order, and DynamoDB
+    /// holds exactly that. How many messages that were.
     pub(super) async fn compares(self, system: &System) -> usize {
         drop(self.flow);
         let mut expected: BTreeMap<Room, BTreeSet<String>> = BTreeMap::new();

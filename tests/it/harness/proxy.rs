@@ -15,6 +15,8 @@ use super::port;
 /// Portions under way in one direction. When full, the sender's own socket fills, as on any slow link.
 const PORTIONS_MAX: usize = 1_024;
 const PORTION_BYTES: usize = 64 << 10;
+/// More than any request that is answered here.
+const REQUEST_BYTES_MAX: usize = 32 << 20;
 
 /// What a link does with bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub(crate) enum Mode {
     BlackHole,
     /// Connections are reset, and new ones at once.
     Reset,
-    /// Whoever connects is told this and nothing else.
+    /// Whoever asks is told this and nothing else.
     Answer(&'static str),
 }
 
@@ -103,9 +105,8 @@ async fn accept(listener: TcpListener, target: u16, (modes, vanished): Watched) 
 async fn carry(mut client: TcpStream, target: u16, (mut modes, mut vanished): Watched) {
     let mode = *modes.borrow();
     if let Mode::Answer(answer) = mode {
-        let mut request = [0; 1_024];
-        let _ = client.read(&mut request).await;
-        let _ = client.write_all(answer.as_bytes()).await;
+        // Who hangs up before the end misses the answer, as anywhere.
+        let _ = answers(client, answer).await;
         return;
     }
     // In a black hole nobody answers the connection either, for all that the caller can see.
@@ -147,6 +148,33 @@ async fn carry(mut client: TcpStream, target: u16, (mut modes, mut vanished): Wa
             );
         }
     }
+}
+
+/// Reads one whole request, answers it and leaves it to the other side to hang up: a socket that is closed with octets
+/// unread resets the connection, and the answer with it.
+async fn answers(mut client: TcpStream, answer: &str) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !is_whole(&request) && request.len() < REQUEST_BYTES_MAX {
+        if client.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    client.write_all(answer.as_bytes()).await?;
+    client.shutdown().await?;
+    tokio::io::copy(&mut client, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// Whether an HTTP request is there up to the last octet of its body.
+fn is_whole(request: &[u8]) -> bool {
+    let Some(head) = request.windows(4).position(|end| end == b"\r\n\r\n") else {
+        return false;
+    };
+    let lines = String::from_utf8_lossy(&request[..head]).to_ascii_lowercase();
+    let length = lines
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    request.len() >= head + 4 + length.unwrap_or(0_usize)
 }
 
 /// How a connection ends.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{Error, Message, client::IntoClientRequest as _, http::HeaderValue},
@@ -38,6 +38,8 @@ pub(crate) struct Door {
     pub(crate) subprotocols: Option<&'static str>,
     /// What follows the path.
     pub(crate) query: Option<String>,
+    /// How much the kernel may keep for a client that does not read, about; as it likes without.
+    pub(crate) unread_bytes: Option<u32>,
 }
 
 /// One connection.
@@ -212,6 +214,16 @@ fn unescape(text: &str) -> String {
     plain
 }
 
+/// A connection to a gateway that announces little room for what it has not read.
+async fn narrow_stream(http: &str, bytes: u32) -> std::io::Result<TcpStream> {
+    let address = http.strip_prefix("http://").expect("an address");
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(bytes)?;
+    socket
+        .connect(address.parse().expect("an address and a port"))
+        .await
+}
+
 fn connect_frame(token: &str) -> Frame {
     Frame::new("CONNECT")
         .with("accept-version", "1.2")
@@ -238,13 +250,17 @@ impl StompClient {
         if let Some(names) = door.subprotocols {
             put("sec-websocket-protocol", names.into());
         }
-        match within(
-            "the upgrade",
-            SOON,
-            tokio_tungstenite::connect_async(request),
-        )
-        .await
-        {
+        let narrow = door.unread_bytes;
+        let upgrade = async {
+            match narrow {
+                None => tokio_tungstenite::connect_async(request).await,
+                Some(bytes) => {
+                    let stream = MaybeTlsStream::Plain(narrow_stream(http, bytes).await?);
+                    tokio_tungstenite::client_async(request, stream).await
+                }
+            }
+        };
+        match within("the upgrade", SOON, upgrade).await {
             Ok((socket, _)) => Ok(Self {
                 socket,
                 connected: None,
