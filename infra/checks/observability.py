@@ -38,7 +38,8 @@ def figures():
         missing = set(names) - {name for _, name, _, _ in declared}
         assert not missing, f"{module}: neither unit nor help for {missing}"
         for kind, constant, unit, told in declared:
-            used = re.findall(rf"(?:counter|gauge|histogram)!\(\s*{constant}\b([^)]*)", text)
+            # Up to the macro's own closing bracket: values may be calls.
+            used = re.findall(rf"(?:counter|gauge|histogram)!\(\s*{constant}\b((?:[^()]|\([^()]*\))*)\)", text)
             labels = sorted({label for use in used for label in re.findall(r'"(\w+)" =>', use)})
             suffix = {"Seconds": "seconds", "Bytes": "bytes"}.get(unit, "")
             assert suffix in names[constant], f"{names[constant]} counts {unit} and does not say so"
@@ -114,6 +115,19 @@ def check_runbooks():
     return len(alerts)
 
 
+def check_moments():
+    """Every alert rings at some moment of the tests: a rule that nothing sets off is none."""
+    rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    ringing = set()
+    for test in yaml.safe_load((FOLDER / "alerts.test.yml").read_text())["tests"]:
+        ringing |= {moment["alertname"] for moment in test.get("alert_rule_test", []) if moment["exp_alerts"]}
+        for moment in test.get("promql_expr_test", []):
+            if 'alertstate="firing"' in moment["expr"]:
+                ringing |= {re.search(r'alertname="(\w+)"', sample["labels"])[1] for sample in moment["exp_samples"]}
+    assert ringing == alerts, f"no moment sets off {alerts - ringing}; no rule is {ringing - alerts}"
+
+
 def check_collector():
     config = yaml.safe_load((FOLDER / "collector.yml").read_text())
     for name, pipeline in config["service"]["pipelines"].items():
@@ -132,6 +146,7 @@ def main():
     seen = check_names(names, labels)
     unseen = sorted(names - seen)
     alerts = check_runbooks()
+    check_moments()
     check_collector()
     check_list("write" in sys.argv[1:])
     print(f"{len(seen)} figures used, all counted by the code; {alerts} alerts, each with a runbook")

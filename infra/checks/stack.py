@@ -60,6 +60,7 @@ def play(stack):
     say("every health check of the image says so")
     front = stack.start_proxy()
     room, reader = chat(stack, front)
+    figures_name_nobody(stack, services, room)
     figures(stack, services)
     succeed(stack, services)
     people.read_again(stack, room, reader)
@@ -104,6 +105,16 @@ def chat(stack, front):
     people.use_everything(front, second, room, writer, reader)
     people.meet(stack, front, second, room, writer)
     return room, reader
+
+
+def figures_name_nobody(stack, services, room):
+    """No figure bears the id of a room or a user: their number has no bound."""
+    for name in services:
+        told = ask_text(f"http://{stack.address(name)}:9464/metrics")
+        assert "roomlog_" in told, told
+        found = re.search(rf"{room}|\b(guest|u|f)-[0-9a-f]{{32}}", told)
+        assert not found, f"{name} counts by {found[0]}"
+    say("no figure names a room or a user")
 
 
 def figures(stack, services):
