@@ -33,6 +33,7 @@ def main():
     check_scaling(of)
     check_network(of)
     check_settings(of)
+    check_stores(environment, of)
     assert of["Service"]["fanout"]["spec"]["clusterIP"] == "None", "gateways attach to every fanout"
     # A fanout that is not ready for want of one partition still serves its others.
     assert of["Service"]["fanout"]["spec"]["publishNotReadyAddresses"] is True, "gateways go on finding such a one"
@@ -114,7 +115,11 @@ def check_network(of):
         for rule in policy["spec"].get("ingress", [])
         for port in rule["ports"]
     }
-    assert ports == {8080, 7070, 9464}, ports
+    assert ports == {8080, 7070, 9464, 8089}, ports
+    # Whoever has certificates made over HTTP lets the solver be asked.
+    if "cert-manager.io/cluster-issuer" in of["Ingress"]["roomlog"]["metadata"]["annotations"]:
+        solver = of["NetworkPolicy"]["certificates"]["spec"]
+        assert solver["podSelector"]["matchLabels"] == {"acme.cert-manager.io/http01-solver": "true"}, solver
     for rule in of["Ingress"]["roomlog"]["spec"]["rules"]:
         backend = rule["http"]["paths"][0]["backend"]["service"]
         offered = {port["name"] for port in of["Service"][backend["name"]]["spec"]["ports"]}
@@ -134,6 +139,17 @@ def check_settings(of):
     assert used <= known, f"no configuration keys: {used - known}"
     secret = {"ROOMLOG_JWT_SECRET", "ROOMLOG_REDIS_URL", "ROOMLOG_KAFKA_PASSWORD"}
     assert not secret & set(settings["data"]), "a secret among the settings"
+
+
+def check_stores(environment, of):
+    """Tables and bucket are those that Terraform makes for the environment of the same name."""
+    (settings,) = of["ConfigMap"].values()
+    terraform = (SOURCES / f"infra/terraform/examples/{environment}/main.tf").read_text()
+    name = re.search(r'^  name += "([^"]+)"', terraform, re.MULTILINE)[1]
+    prefix = re.search(r'prefix += "([^"]+)"', terraform)[1].replace("${local.name}", name)
+    assert settings["data"]["ROOMLOG_TABLE_PREFIX"] == prefix, f"Terraform's tables begin with {prefix}"
+    bucket = re.search(r'bucket += "([^"]+)"', terraform)[1].replace("${local.name}", name)
+    assert settings["data"]["ROOMLOG_S3_BUCKET"] == bucket.replace("${local.account_id}", "0" * 12), f"Terraform's bucket is {bucket}"
 
 
 def check_drain(pod):
