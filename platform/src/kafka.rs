@@ -5,6 +5,7 @@
 //! where reading starts is stored with our data and never depends on what the group remembers. A reader that
 //! outlives its right to a partition does no harm, as everything derived from the log is a function of it.
 
+mod admin;
 mod client;
 mod config;
 mod dead_letter;

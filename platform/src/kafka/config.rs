@@ -13,6 +13,12 @@ const MESSAGE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 const METADATA_INTERVAL_MS: &str = "1000";
 
 const SASL_MECHANISM: &str = "sasl.mechanism";
+/// The file of the authorities that are trusted.
+pub(super) const AUTHORITIES: &str = "ssl.ca.location";
+/// In its place: those where systems keep what they trust.
+pub(super) const AUTHORITIES_OF_THE_SYSTEM: &str = "probe";
+/// Handed to whoever makes a token: the region, where it is known.
+pub(super) const REGION: &str = "sasl.oauthbearer.config";
 
 /// Where the log is, and anything about it that has no key of its own.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,7 +71,7 @@ impl KafkaConfig {
 }
 
 impl KafkaConfig {
-    /// Whether clients sign in by tokens that their own poll fetches, which an admin client never does.
+    /// Whether clients sign in by tokens that their own poll fetches.
     pub(super) fn signs_in_by_token(&self) -> bool {
         let mechanism = self.properties.get(SASL_MECHANISM);
         mechanism.is_some_and(|name| name == SaslMechanism::AwsMskIam.as_str())
@@ -91,11 +97,8 @@ fn security(config: &crate::config::Kafka) -> BTreeMap<String, String> {
         set("security.protocol", protocol.as_str());
     }
     if protocol.is_tls() {
-        // Without a file the places are tried where systems keep what they trust.
-        set(
-            "ssl.ca.location",
-            config.ca_file.as_deref().unwrap_or("probe"),
-        );
+        let file = config.ca_file.as_deref();
+        set(AUTHORITIES, file.unwrap_or(AUTHORITIES_OF_THE_SYSTEM));
         if let (Some(certificate), Some(key)) = (&config.certificate_file, &config.key_file) {
             set("ssl.certificate.location", certificate);
             set("ssl.key.location", key);
@@ -105,7 +108,7 @@ fn security(config: &crate::config::Kafka) -> BTreeMap<String, String> {
         set(SASL_MECHANISM, mechanism.as_str());
         if mechanism == SaslMechanism::AwsMskIam {
             if let Some(region) = region_of(&config.brokers) {
-                set("sasl.oauthbearer.config", region);
+                set(REGION, region);
             }
         } else if let (Some(username), Some(password)) = (&config.username, &config.password) {
             set("sasl.username", username);

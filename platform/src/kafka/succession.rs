@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AlterConfig, ConfigEntry, ConfigSource, ResourceSpecifier};
 use thiserror::Error;
 
 use super::{
     Delivery, KafkaConfig, LogRecord, Outgoing, ProduceError, Producer, ReadError, Reader,
-    topics::{self, REQUEST_TIMEOUT, TopicError},
+    admin::Admin, topics::TopicError,
 };
 
 /// On a record that only says which id occurred in the old topic. It lies before the offset numbering begins at.
@@ -40,42 +39,8 @@ pub enum SuccessionError {
 /// # Errors
 /// When the brokers refuse or don't answer.
 pub async fn close(config: &KafkaConfig, topic: &str) -> Result<(), TopicError> {
-    let admin = topics::admin(config)?;
-    let resource = ResourceSpecifier::Topic(topic);
-    let described = topics::in_time(
-        REQUEST_TIMEOUT,
-        admin.describe_configs([&resource], &topics::options(REQUEST_TIMEOUT)),
-    )
-    .await?;
-    let settings = match described.into_iter().next() {
-        Some(Ok(settings)) => settings.entries,
-        Some(Err(code)) => return Err(topics::refused(topic, code)),
-        None => return Err(TopicError::Unavailable("an empty answer".into())),
-    };
-    // The request replaces all of a topic's own settings, so those it has are given again.
-    let kept = settings.iter().filter(|entry| is_own(entry));
-    let altered = kept.fold(AlterConfig::new(resource), |altered, entry| {
-        match entry.value.as_deref() {
-            Some(value) => altered.set(&entry.name, value),
-            None => altered,
-        }
-    });
-    let (name, value) = RECORD_BYTES_MAX;
-    let altered = altered.set(name, value);
-    let answers = topics::in_time(
-        REQUEST_TIMEOUT,
-        admin.alter_configs([&altered], &topics::options(REQUEST_TIMEOUT)),
-    )
-    .await?;
-    match answers.into_iter().next() {
-        Some(Ok(_)) => Ok(()),
-        Some(Err((_, code))) => Err(topics::refused(topic, code)),
-        None => Err(TopicError::Unavailable("an empty answer".into())),
-    }
-}
-
-fn is_own(entry: &ConfigEntry) -> bool {
-    entry.source == ConfigSource::DynamicTopic && entry.name != RECORD_BYTES_MAX.0
+    let mut admin = Admin::connect(config).await?;
+    admin.set(topic, RECORD_BYTES_MAX).await
 }
 
 /// Copies which ids occurred lately in each partition of a topic to its successor, so that their retries are known there

@@ -1,29 +1,26 @@
 //! Making the topics, and holding them to what was recorded when they were made.
 
 use std::{
-    future::Future,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use rdkafka::{
     ClientContext,
-    admin::{
-        AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
-    },
-    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
 };
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::{DEAD_LETTERS_TOPIC, KafkaConfig, token};
+use super::{
+    DEAD_LETTERS_TOPIC, KafkaConfig,
+    admin::{Admin, Setting},
+    token,
+};
 
 /// How long one request to the brokers may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the brokers may take to make a topic. It is done once, and a busy controller is no reason to give up.
-const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a new topic's partitions may take to get their leaders.
 const LEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often they are asked for meanwhile.
@@ -104,11 +101,6 @@ pub enum TopicError {
     /// A setting the client does not take.
     #[error("kafka setting refused: {0}")]
     Setting(String),
-    /// The client library's admin requests can't sign in by token.
-    #[error(
-        "topics can't be made while signing in with AWS_MSK_IAM; make {0} with Kafka's own tools as docs/operations.md says, and run this again"
-    )]
-    NotByToken(String),
     /// No broker answered in time.
     #[error("kafka did not answer: {0}")]
     Unavailable(String),
@@ -154,8 +146,6 @@ fn explained(client: &BaseConsumer<Looking>, error: &KafkaError) -> TopicError {
     }
 }
 
-pub(super) type Admin = AdminClient<DefaultClientContext>;
-
 /// Makes those that don't exist, and waits until every partition has a leader. The answers are in the order of `topics`.
 ///
 /// # Errors
@@ -164,13 +154,10 @@ pub async fn create(
     config: &KafkaConfig,
     topics: &[TopicSpec],
 ) -> Result<Vec<Creation>, TopicError> {
-    if config.signs_in_by_token() {
-        return found(config, topics).await;
-    }
-    let admin = admin(config)?;
+    let mut admin = Admin::connect(config).await?;
     let mut creations = Vec::with_capacity(topics.len());
     for topic in topics {
-        creations.push(create_one(&admin, topic).await?);
+        creations.push(create_one(&mut admin, topic).await?);
     }
     for topic in topics {
         has_leaders(config, topic).await?;
@@ -178,46 +165,13 @@ pub async fn create(
     Ok(creations)
 }
 
-/// All of them are there already, made with other tools.
-async fn found(config: &KafkaConfig, topics: &[TopicSpec]) -> Result<Vec<Creation>, TopicError> {
-    for topic in topics {
-        match partitions(config, &topic.name).await {
-            Ok(_) => {}
-            Err(TopicError::Missing(name)) => return Err(TopicError::NotByToken(name)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(vec![Creation::Existed; topics.len()])
-}
-
 /// Asks the brokers about a topic.
-///
-/// Signed in by token, its settings can't be asked for: they are taken to be as they must be.
 ///
 /// # Errors
 /// When it does not exist or the brokers don't answer.
 pub async fn describe(config: &KafkaConfig, topic: &str) -> Result<Described, TopicError> {
     let partitions = partitions(config, topic).await?;
-    if config.signs_in_by_token() {
-        return Ok(Described {
-            partition_count: partitions.count,
-            replication: partitions.replication,
-            log_append_time: true,
-            retention_ms: -1,
-        });
-    }
-    let resource = ResourceSpecifier::Topic(topic);
-    let admin = admin(config)?;
-    let answers = in_time(
-        REQUEST_TIMEOUT,
-        admin.describe_configs([&resource], &options(REQUEST_TIMEOUT)),
-    )
-    .await?;
-    let settings = match answers.into_iter().next() {
-        Some(Ok(settings)) => settings,
-        Some(Err(code)) => return Err(refused(topic, code)),
-        None => return Err(TopicError::Unavailable("an empty answer".into())),
-    };
+    let settings = Admin::connect(config).await?.settings(topic).await?;
     Ok(Described {
         partition_count: partitions.count,
         replication: partitions.replication,
@@ -255,41 +209,7 @@ fn verdict(topic: &str, recorded: u32, described: Described) -> Result<Described
     Ok(described)
 }
 
-pub(super) fn admin(config: &KafkaConfig) -> Result<Admin, TopicError> {
-    let client = config.client(&[]);
-    client
-        .create()
-        .map_err(|error| TopicError::Setting(error.to_string()))
-}
-
-pub(super) fn options(at_most: Duration) -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(at_most))
-        .operation_timeout(Some(at_most))
-}
-
-/// The client bounds its requests itself, but not the wait for a first broker.
-pub(super) async fn in_time<T>(
-    at_most: Duration,
-    request: impl Future<Output = rdkafka::error::KafkaResult<T>>,
-) -> Result<T, TopicError> {
-    match tokio::time::timeout(at_most + Duration::from_secs(1), request).await {
-        Ok(answer) => answer.map_err(|error| TopicError::Unavailable(error.to_string())),
-        Err(_) => Err(TopicError::Unavailable("no broker could be reached".into())),
-    }
-}
-
-pub(super) fn refused(topic: &str, code: RDKafkaErrorCode) -> TopicError {
-    match code {
-        RDKafkaErrorCode::UnknownTopicOrPartition => TopicError::Missing(topic.to_owned()),
-        _ => TopicError::Refused {
-            topic: topic.to_owned(),
-            reason: code.to_string(),
-        },
-    }
-}
-
-async fn create_one(admin: &Admin, topic: &TopicSpec) -> Result<Creation, TopicError> {
+async fn create_one(admin: &mut Admin, topic: &TopicSpec) -> Result<Creation, TopicError> {
     let (min_insync, retention_ms) = (
         topic.min_insync.to_string(),
         topic.retention.as_millis().to_string(),
@@ -300,32 +220,18 @@ async fn create_one(admin: &Admin, topic: &TopicSpec) -> Result<Creation, TopicE
     } else {
         RECORD_BYTES_MAX
     };
-    let count = i32::try_from(topic.partition_count).unwrap_or(i32::MAX);
-    let new = NewTopic::new(
-        &topic.name,
-        count,
-        TopicReplication::Fixed(i32::from(topic.replication)),
-    )
-    .set("min.insync.replicas", &min_insync)
-    // A replica that missed acknowledged records never becomes the leader.
-    .set("unclean.leader.election.enable", "false")
-    // The window of retries is measured by the broker's clock, and that must not run ahead of retention.
-    .set("message.timestamp.type", "LogAppendTime")
-    .set("max.message.bytes", record_bytes_max)
-    .set("cleanup.policy", "delete")
-    .set("retention.ms", &retention_ms)
-    .set("retention.bytes", "-1");
-    let answers = in_time(
-        CREATION_TIMEOUT,
-        admin.create_topics([&new], &options(CREATION_TIMEOUT)),
-    )
-    .await?;
-    match answers.into_iter().next() {
-        Some(Ok(_)) => Ok(Creation::Created),
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Creation::Existed),
-        Some(Err((_, code))) => Err(refused(&topic.name, code)),
-        None => Err(TopicError::Unavailable("an empty answer".into())),
-    }
+    let settings = [
+        ("min.insync.replicas", &*min_insync),
+        // A replica that missed acknowledged records never becomes the leader.
+        ("unclean.leader.election.enable", "false"),
+        // The window of retries is measured by the broker's clock, and that must not run ahead of retention.
+        ("message.timestamp.type", "LogAppendTime"),
+        ("max.message.bytes", record_bytes_max),
+        ("cleanup.policy", "delete"),
+        ("retention.ms", &*retention_ms),
+        ("retention.bytes", "-1"),
+    ];
+    admin.create(topic, &settings).await
 }
 
 /// What the brokers' metadata say of a topic's partitions.
@@ -384,9 +290,9 @@ async fn has_leaders(config: &KafkaConfig, topic: &TopicSpec) -> Result<(), Topi
     }
 }
 
-fn setting<'a>(settings: &'a ConfigResource, name: &str) -> Option<&'a str> {
-    let entry = settings.entries.iter().find(|entry| entry.name == name)?;
-    entry.value.as_deref()
+fn setting<'a>(settings: &'a [Setting], name: &str) -> Option<&'a str> {
+    let (_, value) = settings.iter().find(|(found, _)| found == name)?;
+    value.as_deref()
 }
 
 #[cfg(test)]

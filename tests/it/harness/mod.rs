@@ -20,6 +20,8 @@ mod settings;
 pub(crate) mod socket;
 pub(crate) mod stomp;
 pub(crate) mod system;
+#[cfg(feature = "msk-iam")]
+pub(crate) mod token_door;
 pub(crate) mod tools;
 pub(crate) mod traffic;
 pub(crate) mod user;

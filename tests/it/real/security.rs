@@ -2,6 +2,9 @@
 //!
 //! The program under test is built with the feature `kafka-tls`; without it these tests do not exist.
 
+#[cfg(feature = "msk-iam")]
+mod by_token;
+
 use crate::harness::{
     Frame, Role, Shape, Stack, System,
     dynamo::DynamoLocal,
