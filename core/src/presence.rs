@@ -18,7 +18,10 @@ pub use local::{Declaration, Effect, Ending, Local, SessionId};
 pub use mirror::{Mirror, News};
 pub use roster::{RoomChange, Roster};
 
-use crate::ids::UserId;
+use crate::{
+    event::{Body, Event, MemberChange},
+    ids::UserId,
+};
 
 /// How a user stands in a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +47,22 @@ pub struct View {
     pub is_sample: bool,
 }
 
+/// Who becomes a member by an event that stands or ceases to be one, and which of the two.
+pub fn moved_by(event: &Event) -> Option<(&UserId, bool)> {
+    match &event.body {
+        Body::Member(member) => match member.change {
+            MemberChange::Joined => Some((&member.user, true)),
+            MemberChange::Left | MemberChange::Removed | MemberChange::Banned => {
+                Some((&member.user, false))
+            }
+            _ => None,
+        },
+        // A room's creation makes its sender a member.
+        Body::Room(room) if room.kind.is_some() => Some((&event.sender.id, true)),
+        _ => None,
+    }
+}
+
 // === impl Standing ===
 
 impl Standing {
@@ -62,3 +81,6 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,15 @@ impl Directory {
         Some((id, outbox))
     }
 
+    /// The gateways that were attached after this one.
+    pub(crate) fn attached_after(&self, last: GatewayId) -> Vec<(GatewayId, Arc<Outbox>)> {
+        let state = self.lock();
+        let later = state.gateways.iter().filter(|(id, _)| **id > last);
+        later
+            .map(|(id, outbox)| (*id, Arc::clone(outbox)))
+            .collect()
+    }
+
     /// Removes a gateway. Owners notice by its closed outbox.
     pub(crate) fn detach(&self, gateway: GatewayId) {
         let mut state = self.lock();
@@ -146,7 +155,13 @@ mod tests {
         assert_eq!(owned(&outbox).await, Some(vec![]));
         directory.state_heads(2, mpsc::channel(1).0);
         assert_eq!(owned(&outbox).await, Some(vec![2]));
-        let (_, late) = directory.attach().unwrap();
+        let (later, late) = directory.attach().unwrap();
+        let after: Vec<GatewayId> = directory
+            .attached_after(id)
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        assert_eq!(after, [later]);
         assert_eq!(owned(&late).await, Some(vec![2]));
         directory.withdraw(2);
         assert_eq!(owned(&outbox).await, Some(vec![]));

@@ -476,6 +476,7 @@ impl Hub {
                     if !gained.is_empty() {
                         // Whatever happened while nobody told is read again.
                         ear.note_gap();
+                        self.presence.note_gap();
                     }
                     self.presence.declare_to(link, &gained, partition_count);
                     self.tell_owned(link, partitions.into(), gained.into(), partition_count)

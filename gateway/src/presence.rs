@@ -5,15 +5,19 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use roomlog_core::{
     code::{Code, Refusal},
+    event::Kind,
     ids::{RoomKey, UserId},
     partition::partition_of,
-    presence::{Belonging, Effect, Ending, Local, SessionId, View},
+    presence::{Belonging, Effect, Ending, Local, SessionId, View, moved_by},
     room_state::Membership,
 };
 use roomlog_platform::{
@@ -23,13 +27,17 @@ use roomlog_platform::{
     link::{LinkId, Links},
     redis::{Cache, Lease, UserStatus},
     shutdown::Shutdown,
+    stored_event::StoredEvent,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
     time::{MissedTickBehavior, interval as ticks},
 };
 
-use crate::{clock, hub::ConnectionId};
+use crate::{
+    clock,
+    hub::{Caller, ConnectionId, Hub, Purpose},
+};
 
 /// Renewals in the life of a lease: two may fail.
 const RENEWALS_PER_LEASE: u32 = 3;
@@ -46,6 +54,15 @@ const NEWS_AT_ONCE: usize = 256;
 
 /// Users whose rooms are read from the store at once.
 const LOOK_UPS_MAX: usize = 16;
+
+/// Doubts that wait. Beyond it one is dropped: the room is as it was for that user until they look at it or come again.
+const DOUBTS_MAX: usize = 16_384;
+
+/// Rooms looked at for doubts at once.
+const DOUBTS_AT_ONCE: usize = 32;
+
+/// How long after a gap in what is heard users' rooms are looked up again: the persister usually is within a second.
+const LOOK_AGAIN_MS: u64 = 30_000;
 
 /// The waits before a user's rooms are read once more, where the store did not answer.
 const LOOK_UP_FLOOR: Duration = Duration::from_millis(500);
@@ -65,7 +82,13 @@ struct Shared {
     lease: Duration,
     news: mpsc::Sender<News>,
     look_ups: Semaphore,
+    doubts: mpsc::Sender<Doubt>,
+    /// When the rooms of all who are here are looked up again; 0 while nothing was missed.
+    look_again_ms: AtomicU64,
 }
+
+/// A user who is here may belong to a room otherwise than is known.
+pub(crate) struct Doubt(UserId, RoomKey);
 
 /// What is to be looked up and written.
 enum News {
@@ -76,14 +99,15 @@ enum News {
 // === impl Presence ===
 
 impl Presence {
-    /// Starts to renew leases until the shutdown.
+    /// Starts to renew leases until the shutdown. The doubts that come up are for [`Self::settle_doubts`].
     pub(crate) fn start(
         config: &config::Presence,
         links: Arc<Links>,
         store: Store,
         cache: Cache,
         shutdown: &Shutdown,
-    ) -> Self {
+    ) -> (Self, mpsc::Receiver<Doubt>) {
+        let (doubts, in_doubt) = mpsc::channel(DOUBTS_MAX);
         let (news, received) = mpsc::channel(NEWS_MAX);
         let hold_ms = config.hold.as_millis();
         let presence = Self(Arc::new(Shared {
@@ -95,11 +119,13 @@ impl Presence {
             lease: config.lease.0,
             news,
             look_ups: Semaphore::new(LOOK_UPS_MAX),
+            doubts,
+            look_again_ms: AtomicU64::new(0),
         }));
         shutdown.spawn(presence.clone().write(received, shutdown.clone()));
         shutdown.spawn(presence.clone().renew(shutdown.clone()));
         shutdown.spawn(presence.clone().expire(shutdown.clone()));
-        presence
+        (presence, in_doubt)
     }
 
     /// A session begins.
@@ -123,6 +149,27 @@ impl Presence {
         if key.room().is_some() {
             self.change(|local| local.moved(user, key, belonging));
         }
+    }
+
+    /// An event of a room nobody here looks at.
+    pub(crate) fn hear(&self, stored: &StoredEvent) {
+        if !matches!(stored.kind, Kind::Member | Kind::Room) || stored.key.room().is_none() {
+            return;
+        }
+        let Ok(event) = stored.event() else {
+            return;
+        };
+        if let Some((user, is_in)) = moved_by(&event) {
+            let at = stored.seq;
+            self.change(|local| local.heard(user, &stored.key, Belonging { is_in, at }));
+        }
+    }
+
+    /// Moves may have been missed: the rooms of all who are here are looked up again, once the store has had time to
+    /// take in what happened until now.
+    pub(crate) fn note_gap(&self) {
+        let at_ms = clock::monotonic_ms() + LOOK_AGAIN_MS;
+        self.0.look_again_ms.fetch_max(at_ms, Relaxed);
     }
 
     /// How a user belongs to a room that somebody looked at.
@@ -206,6 +253,11 @@ impl Presence {
                     self.0.links.declare([declaration]);
                     continue;
                 }
+                Effect::Doubt(user, key) => {
+                    // Where it is dropped, the room is as it was until the user looks at it or comes again.
+                    let _ = self.0.doubts.try_send(Doubt(user, key));
+                    continue;
+                }
                 Effect::Arrived(user) => News::Arrived(user),
                 Effect::Left(user) => News::Left(user),
             };
@@ -263,6 +315,51 @@ impl Presence {
         }
     }
 
+    /// Looks at the rooms whose members may be others now, until the shutdown: opening one tells how its members belong.
+    pub(crate) async fn settle_doubts(
+        self,
+        mut doubts: mpsc::Receiver<Doubt>,
+        hub: Hub,
+        shutdown: Shutdown,
+    ) {
+        let turns = Arc::new(Semaphore::new(DOUBTS_AT_ONCE));
+        loop {
+            let next = async {
+                // Never closed.
+                let turn = Arc::clone(&turns).acquire_owned().await.ok()?;
+                Some((turn, doubts.recv().await?))
+            };
+            let (turn, doubt) = tokio::select! {
+                next = next => match next {
+                    Some(next) => next,
+                    None => return,
+                },
+                () = shutdown.begun() => return,
+            };
+            let (presence, hub) = (self.clone(), hub.clone());
+            shutdown.spawn(async move {
+                presence.settle(doubt, &hub).await;
+                drop(turn);
+            });
+        }
+    }
+
+    async fn settle(&self, Doubt(user, key): Doubt, hub: &Hub) {
+        if !self.lock().has(&user) {
+            return;
+        }
+        let caller = Caller {
+            user,
+            is_admin: false,
+        };
+        // Granted or not, the room has said how they belong.
+        let entered = hub.enter(&key, &caller, Purpose::FIND, None).await;
+        if entered.is_err_and(|refusal| refusal.retry_after_ms.is_some()) {
+            tokio::time::sleep(LOOK_UP_FLOOR).await;
+            let _ = self.0.doubts.try_send(Doubt(caller.user, key));
+        }
+    }
+
     async fn read_rooms(&self, user: &UserId) -> Result<Vec<(RoomKey, Belonging)>, StoreError> {
         // Never closed.
         let _turn = self.0.look_ups.acquire().await;
@@ -272,7 +369,7 @@ impl Presence {
             .collect())
     }
 
-    /// Renews the leases of all who are here.
+    /// Renews the leases of all who are here, and looks their rooms up again where something was missed.
     async fn renew(self, shutdown: Shutdown) {
         let mut renewals = ticks((self.0.lease / RENEWALS_PER_LEASE).max(Duration::from_millis(1)));
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -284,6 +381,16 @@ impl Presence {
             let users: Vec<UserId> = self.lock().users().cloned().collect();
             let Shared { cache, gateway, .. } = &*self.0;
             tolerate(cache.renew_sessions(gateway, &users, self.lease()).await);
+            let due_ms = self.0.look_again_ms.load(Relaxed);
+            if due_ms > 0 && due_ms <= clock::monotonic_ms() {
+                let _ = self
+                    .0
+                    .look_again_ms
+                    .compare_exchange(due_ms, 0, Relaxed, Relaxed);
+                for user in users {
+                    shutdown.spawn(self.clone().look_up(user, shutdown.clone()));
+                }
+            }
         }
     }
 

@@ -131,7 +131,7 @@ pub async fn run(
         .unwrap_or_else(|| format!("gateway-{}", uuid::Uuid::new_v4().simple()));
     let (links, link_events) = Links::start(targets, &origin, &behind);
     let links = Arc::new(links);
-    let presence = Presence::start(
+    let (presence, doubts) = Presence::start(
         &config.presence,
         Arc::clone(&links),
         store.clone(),
@@ -153,6 +153,11 @@ pub async fn run(
         ear,
     };
     let (hub, mut linked) = Hub::start(&source, link_events, &behind);
+    behind.spawn(
+        presence
+            .clone()
+            .settle_doubts(doubts, hub.clone(), behind.clone()),
+    );
     let limits = config.limits();
     let gateway = Arc::new(Gateway {
         config: config.clone(),

@@ -21,7 +21,7 @@ pub struct Belonging {
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     moves: HashMap<UserId, HashMap<RoomKey, Belonging>>,
-    /// Each of them once, the oldest first.
+    /// The oldest first; some of them may be forgotten by now.
     order: VecDeque<(UserId, RoomKey)>,
 }
 
@@ -48,6 +48,21 @@ impl Recent {
     pub(super) fn of(&self, user: &UserId) -> impl Iterator<Item = (RoomKey, Belonging)> + '_ {
         let moves = self.moves.get(user).into_iter().flatten();
         moves.map(|(key, belonging)| (key.clone(), *belonging))
+    }
+
+    /// Forgets a move, if none later than `at` is known; `true` if there was one.
+    pub(super) fn forget(&mut self, user: &UserId, key: &RoomKey, at: Seq) -> bool {
+        let Some(moves) = self.moves.get_mut(user) else {
+            return false;
+        };
+        if !moves.get(key).is_some_and(|known| known.at <= at) {
+            return false;
+        }
+        moves.remove(key);
+        if moves.is_empty() {
+            self.moves.remove(user);
+        }
+        true
     }
 
     fn forget_one(&mut self) {

@@ -42,6 +42,8 @@ pub struct Declaration {
 pub enum Effect {
     /// Tell the owners.
     Declare(Declaration),
+    /// Find out how a user who is here belongs to a room: something may have changed that.
+    Doubt(UserId, RoomKey),
     /// A user has a first session here: their rooms are to be looked up, their lease to be written.
     Arrived(UserId),
     /// A user has no session here any more: their lease is over.
@@ -54,6 +56,8 @@ pub struct Local {
     users: HashMap<UserId, User>,
     /// The latest moves of everyone: who comes may have joined a moment ago, and the store may not know it yet.
     recent: Recent,
+    /// Moves heard of in rooms nobody here looks at: whether the rooms' states allowed them has yet to be found out.
+    rumours: Recent,
     /// How long a lost session counts as there.
     hold_ms: u64,
 }
@@ -79,6 +83,7 @@ impl Local {
         Self {
             users: HashMap::new(),
             recent: Recent::default(),
+            rumours: Recent::default(),
             hold_ms,
         }
     }
@@ -93,8 +98,11 @@ impl Local {
         }
         let recent: Vec<_> = self.recent.of(user).collect();
         let declared = self.found(user, recent);
-        let arrived = [Effect::Arrived(user.clone())];
-        arrived.into_iter().chain(declared).collect()
+        let doubts = self.rumours.of(user);
+        let doubts = doubts.map(|(key, _)| Effect::Doubt(user.clone(), key));
+        // What is declared now comes before anything that is found out later.
+        let arrived = declared.into_iter().chain([Effect::Arrived(user.clone())]);
+        arrived.chain(doubts).collect()
     }
 
     /// A session ends.
@@ -143,12 +151,33 @@ impl Local {
         self.found(user, [(key.clone(), belonging)])
     }
 
-    /// How a user belongs to rooms, as the store has it: it may be behind what is known here.
+    /// An event says that a user moved into a room or out of it, and nobody here can judge whether the room's state
+    /// allowed it.
+    pub fn heard(&mut self, user: &UserId, key: &RoomKey, belonging: Belonging) -> Vec<Effect> {
+        let known = self.users.get(user);
+        let at = known.and_then(|known| Some(known.rooms.get(key)?.at));
+        if at.is_some_and(|at| at >= belonging.at) {
+            return Vec::new();
+        }
+        self.rumours.note(user, key, belonging);
+        match known {
+            Some(_) => vec![Effect::Doubt(user.clone(), key.clone())],
+            None => Vec::new(),
+        }
+    }
+
+    /// How a user belongs to rooms, as the store has it or a room's state is: it may be behind what is known here.
     pub fn found(
         &mut self,
         user: &UserId,
         rooms: impl IntoIterator<Item = (RoomKey, Belonging)>,
     ) -> Vec<Effect> {
+        let rooms: Vec<_> = rooms.into_iter().collect();
+        for (key, belonging) in &rooms {
+            if self.rumours.forget(user, key, belonging.at) {
+                self.recent.note(user, key, *belonging);
+            }
+        }
         self.change(user, |known| {
             for (key, belonging) in rooms {
                 known.belongs(key, belonging);
@@ -357,7 +386,7 @@ mod tests {
         local.moved(&alice, &room(2), belonging(1, true));
         local.moved(&alice, &room(2), belonging(2, false));
         let effects = local.open(&alice, SessionId(1));
-        assert_eq!(effects[0], Effect::Arrived(alice.clone()));
+        assert_eq!(effects.last(), Some(&Effect::Arrived(alice.clone())));
         assert_eq!(online(&effects), [true]);
         assert_eq!(online(&local.found(&alice, joined(&[1, 3]))), [true]);
     }

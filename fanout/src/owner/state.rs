@@ -13,10 +13,10 @@ use roomlog_core::{
     fresh::FreshQuestions,
     ids::{Count, RoomKey, Seq, UserId},
     interest::{GatewayId, InterestTable, Level},
-    presence::Declaration,
+    presence::{Declaration, moved_by},
     room_log::{Head, Outcome, RoomLog},
     signal::{Signal, Stamp, Stamped},
-    unread::{Positions, ReadPosition, joiner, named_by, readers_by},
+    unread::{Positions, ReadPosition, named_by, readers_by},
 };
 use roomlog_platform::{
     kafka::LogRecord,
@@ -195,8 +195,9 @@ impl State {
                 self.reads.note((event.key.clone(), reader.clone()), at);
             }
         }
-        // Who joins gets the room in their list, wherever they are; nobody there knows of the room yet.
-        let news_to_all = joiner(decoded).is_some();
+        // Who joins gets the room in their list, and who leaves is not seen in it any more, wherever they are connected:
+        // nobody there may know of the room.
+        let news_to_all = moved_by(decoded).is_some();
         // Who may see the room, what it is called and whom it names matters where its messages do not.
         let matters =
             matches!(event.kind, Kind::Member | Kind::Room) || named_by(decoded).next().is_some();
@@ -334,6 +335,11 @@ impl State {
             }
         }
         self.gateways.insert(gateway, outbox);
+    }
+
+    /// Takes gateways that were attached, whatever they will be interested in: who joins a room is news to all.
+    pub(super) fn meet(&mut self, gateways: Vec<(GatewayId, Arc<Outbox>)>) {
+        self.gateways.extend(gateways);
     }
 
     /// Passes signals on to the gateways that want them.

@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use roomlog_core::ids::{RoomKey, Seq};
+use roomlog_core::{
+    ids::{RoomKey, Seq},
+    interest::GatewayId,
+};
 use roomlog_platform::{
     kafka::{Batch, LogRecord, PartitionStream, ReadError},
     stored_event::StoredEvent,
@@ -89,6 +92,8 @@ struct Owner {
     commands: mpsc::Sender<Command>,
     started: Instant,
     base: &'static str,
+    /// The latest gateway that is known here.
+    met: GatewayId,
 }
 
 // === impl Progress ===
@@ -171,6 +176,7 @@ impl Owner {
             commands,
             started,
             base: name,
+            met: GatewayId(0),
         }
     }
 
@@ -382,6 +388,7 @@ impl Owner {
 
     fn tick(&mut self) {
         let now_ms = self.now_ms();
+        self.meet_gateways();
         self.state.tick(now_ms);
         if let Some(places) = self.state.presence.begin_write(now_ms) {
             self.running
@@ -403,6 +410,14 @@ impl Owner {
         } else if self.state.snapshots.begin_check(&self.state.log, now_ms) {
             self.running.spawn(self.effects.clone().check_snapshot());
         }
+    }
+
+    fn meet_gateways(&mut self) {
+        let directory = &self.effects.resources.directory;
+        let attached = directory.attached_after(self.met);
+        let latest = attached.iter().map(|(id, _)| *id).max();
+        self.met = latest.unwrap_or(self.met);
+        self.state.meet(attached);
     }
 
     /// Where somebody waits for an end and nothing comes, it is found out whether anything is there to come.

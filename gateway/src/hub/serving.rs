@@ -165,6 +165,9 @@ impl Source {
         let now_ms = clock::unix_ms();
         let decision = decide(&ask.key, room.standing(), &ask.caller, &ask.purpose, next);
         let decision = decision.and_then(|()| room.paced(&ask, now_ms));
+        if matches!(ask.action, Action::Enter { .. }) {
+            self.note_member(room, &ask.caller.user);
+        }
         match (ask.action, decision) {
             (
                 Action::Pull {

@@ -220,6 +220,8 @@ impl Shard {
         if let Some(Slot::Open(open)) = self.rooms.get_mut(&event.key) {
             open.room.take(event);
             self.source.fetch_needs(open, &mut self.fetches);
+        } else {
+            self.source.presence.hear(&event);
         }
     }
 
@@ -253,7 +255,6 @@ impl Shard {
         for (key, slot) in &mut self.rooms {
             let partition = partition_of(key.as_str().as_bytes(), partition_count);
             if let Slot::Open(open) = slot
-                && open.room.signals.is_declared
                 && !partitions.contains(&partition)
             {
                 open.room.signals.lose_owner(link);

@@ -111,7 +111,7 @@ async fn a_user_is_online_from_the_first_device_to_the_last() {
 
 #[tokio::test]
 async fn a_reconnect_is_neither_a_leave_nor_a_join() {
-    let hold = ("ROOMLOG_PRESENCE_HOLD", "2s");
+    let hold = ("ROOMLOG_PRESENCE_HOLD", "5s");
     let system = System::start_with(Shape::single(Stack::chosen()), &[hold]).await;
     let mut scene = Scene::set(&system).await;
     let first = scene.bob.connects().await;

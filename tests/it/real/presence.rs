@@ -1,8 +1,11 @@
-//! Presence over two gateways and two fanouts, whoever dies.
+//! Presence over several gateways and fanouts, whoever dies.
 
-use serde_json::json;
+use std::collections::BTreeSet;
 
-use crate::harness::{Frame, Role, Shape, Stack, StompClient, System};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Frame, Role, Shape, Stack, StompClient, System, User};
 
 async fn presence(client: &mut StompClient) -> (String, String) {
     loop {
@@ -74,4 +77,101 @@ async fn who_joined_a_moment_ago_is_shown_though_nothing_is_stored_yet() {
     listener.request(Frame::subscribe("s", &topic)).await;
     let _bob = bob.connects().await;
     while presence(&mut listener).await != (bob.id.clone(), "online".into()) {}
+}
+
+/// Who is online, as a client shows it that took the snapshot and every change since.
+struct Sight {
+    client: StompClient,
+    online: BTreeSet<String>,
+}
+
+impl Sight {
+    async fn of(user: &User, room: &str) -> Self {
+        let mut client = user.connects().await;
+        let topic = format!("/topic/rooms/{room}/signals");
+        client.request(Frame::subscribe("s", &topic)).await;
+        let online = BTreeSet::new();
+        Self { client, online }
+    }
+
+    async fn shows(&mut self, users: &[&User]) {
+        let expected: BTreeSet<String> = users.iter().map(|user| user.id.clone()).collect();
+        while self.online != expected {
+            let body = self.client.message("s").await.json();
+            println!("{expected:?}: {body}");
+            self.take(&body);
+        }
+    }
+
+    fn take(&mut self, body: &Value) {
+        let text = |value: &Value| value.as_str().expect("a user").to_owned();
+        match body["type"].as_str() {
+            Some("snapshot") => {
+                let online = body["online"].as_array().expect("users");
+                self.online = online.iter().map(text).collect();
+            }
+            Some("presence") => {
+                let user = text(&body["user"]);
+                let is_news = match body["status"] == "online" {
+                    true => self.online.insert(user),
+                    false => self.online.remove(&user),
+                };
+                assert!(is_news, "told twice: {body}");
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn list_shows(client: &mut StompClient, room: &str, online: u64) {
+    loop {
+        let body = client.message("list").await.json();
+        let listed = body["rooms"].as_array().into_iter().flatten();
+        let mut told = listed.chain([&body]);
+        if told.any(|told| told["room"] == room && told["online"] == online) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_or_leaves_by_another_gateway_is_shown_so_and_a_killed_gateway_takes_only_its_own()
+ {
+    let settings = [
+        ("ROOMLOG_PRESENCE_LEASE", "3s"),
+        ("ROOMLOG_PRESENCE_HOLD", "1s"),
+    ];
+    let shape = Shape {
+        gateways: 3,
+        ..Shape::single(Stack::Real { brokers: 1 })
+    };
+    let mut system = System::start_with(shape, &settings).await;
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| system.user(name));
+    let room = alice.opens_room().await;
+    let mut sight = Sight::of(&alice, &room).await;
+    sight.shows(&[&alice]).await;
+    let mut list = alice.connects().await;
+    let topic = "/user/queue/rooms";
+    list.request(Frame::subscribe("list", topic)).await;
+    list_shows(&mut list, &room, 1).await;
+    // They are connected where nobody looks at the room, and join by yet another gateway.
+    let (second, third) = (system.http(1), system.http(2));
+    let _bob = bob.at(&second).connects().await;
+    let _carol = carol.at(&third).connects().await;
+    bob.at(&third).joins(&room).await;
+    sight.shows(&[&alice, &bob]).await;
+    carol.at(&second).joins(&room).await;
+    sight.shows(&[&alice, &bob, &carol]).await;
+    list_shows(&mut list, &room, 3).await;
+    // One is taken out of the room and stays connected; the other goes with their gateway.
+    let member = format!("rooms/{room}/members/{}", bob.id);
+    let removal = alice.rest.ask(Method::DELETE, &member, None, &[]).await;
+    removal.ok();
+    sight.shows(&[&alice, &carol]).await;
+    system.kill(Role::Gateway, 2);
+    sight.shows(&[&alice]).await;
+    list_shows(&mut list, &room, 1).await;
+    system.restart(Role::Gateway, 2).await;
+    let _carol = carol.at(&system.http(2)).connects().await;
+    sight.shows(&[&alice, &carol]).await;
 }
