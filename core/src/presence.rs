@@ -8,6 +8,7 @@
 
 mod belonging;
 mod local;
+mod look_again;
 mod mirror;
 mod roster;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 
 pub use belonging::Belonging;
 pub use local::{Declaration, Effect, Ending, Local, SessionId};
+pub use look_again::LookAgain;
 pub use mirror::{Mirror, News};
 pub use roster::{RoomChange, Roster};
 

@@ -3,12 +3,11 @@
 //! The owners' word on rooms needs no Redis; what Redis holds is for those who ask about users. Nothing waits for
 //! either: declarations go out when a link has room for them, and leases are renewed in batches.
 
+mod look_up;
+
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,13 +16,12 @@ use roomlog_core::{
     event::Kind,
     ids::{RoomKey, UserId},
     partition::partition_of,
-    presence::{Belonging, Effect, Ending, Local, SessionId, View, moved_by},
+    presence::{Belonging, Effect, Ending, Local, LookAgain, SessionId, View, moved_by},
     room_state::Membership,
 };
 use roomlog_platform::{
-    backoff::Backoff,
     config,
-    dynamo::{Store, StoreError},
+    dynamo::Store,
     link::{LinkId, Links},
     redis::{Cache, Lease, UserStatus},
     shutdown::Shutdown,
@@ -34,10 +32,8 @@ use tokio::{
     time::{MissedTickBehavior, interval as ticks},
 };
 
-use crate::{
-    clock,
-    hub::{Caller, ConnectionId, Hub, Purpose},
-};
+use self::look_up::{DOUBTS_MAX, Doubt, LOOK_UPS_MAX};
+use crate::{clock, hub::ConnectionId};
 
 /// Renewals in the life of a lease: two may fail.
 const RENEWALS_PER_LEASE: u32 = 3;
@@ -51,22 +47,6 @@ const NEWS_MAX: usize = 16_384;
 
 /// Comings and goings written in one round trip.
 const NEWS_AT_ONCE: usize = 256;
-
-/// Users whose rooms are read from the store at once.
-const LOOK_UPS_MAX: usize = 16;
-
-/// Doubts that wait. Beyond it one is dropped: the room is as it was for that user until they look at it or come again.
-const DOUBTS_MAX: usize = 16_384;
-
-/// Rooms looked at for doubts at once.
-const DOUBTS_AT_ONCE: usize = 32;
-
-/// How long after a gap in what is heard users' rooms are looked up again: the persister usually is within a second.
-const LOOK_AGAIN_MS: u64 = 30_000;
-
-/// The waits before a user's rooms are read once more, where the store did not answer.
-const LOOK_UP_FLOOR: Duration = Duration::from_millis(500);
-const LOOK_UP_CEILING: Duration = Duration::from_secs(30);
 
 /// The presence of this gateway's users; a clone is the same.
 #[derive(Clone)]
@@ -83,12 +63,9 @@ struct Shared {
     news: mpsc::Sender<News>,
     look_ups: Semaphore,
     doubts: mpsc::Sender<Doubt>,
-    /// When the rooms of all who are here are looked up again; 0 while nothing was missed.
-    look_again_ms: AtomicU64,
+    /// When the rooms of all who are here are looked up again.
+    look_again: Mutex<LookAgain>,
 }
-
-/// A user who is here may belong to a room otherwise than is known.
-pub(crate) struct Doubt(UserId, RoomKey);
 
 /// What is to be looked up and written.
 enum News {
@@ -120,11 +97,12 @@ impl Presence {
             news,
             look_ups: Semaphore::new(LOOK_UPS_MAX),
             doubts,
-            look_again_ms: AtomicU64::new(0),
+            look_again: Mutex::default(),
         }));
         shutdown.spawn(presence.clone().write(received, shutdown.clone()));
         shutdown.spawn(presence.clone().renew(shutdown.clone()));
         shutdown.spawn(presence.clone().expire(shutdown.clone()));
+        shutdown.spawn(presence.clone().look_again(shutdown.clone()));
         (presence, in_doubt)
     }
 
@@ -168,8 +146,7 @@ impl Presence {
     /// Moves may have been missed: the rooms of all who are here are looked up again, once the store has had time to
     /// take in what happened until now.
     pub(crate) fn note_gap(&self) {
-        let at_ms = clock::monotonic_ms() + LOOK_AGAIN_MS;
-        self.0.look_again_ms.fetch_max(at_ms, Relaxed);
+        self.gaps().note(clock::monotonic_ms());
     }
 
     /// How a user belongs to a room that somebody looked at.
@@ -254,8 +231,7 @@ impl Presence {
                     continue;
                 }
                 Effect::Doubt(user, key) => {
-                    // Where it is dropped, the room is as it was until the user looks at it or comes again.
-                    let _ = self.0.doubts.try_send(Doubt(user, key));
+                    self.doubt(Doubt(user, key));
                     continue;
                 }
                 Effect::Arrived(user) => News::Arrived(user),
@@ -300,76 +276,7 @@ impl Presence {
         }
     }
 
-    /// Finds the rooms of a user who came, however long the store takes to answer.
-    async fn look_up(self, user: UserId, shutdown: Shutdown) {
-        let mut backoff = Backoff::between(LOOK_UP_FLOOR, LOOK_UP_CEILING);
-        while self.lock().has(&user) {
-            match self.read_rooms(&user).await {
-                Ok(rooms) => return self.change(|local| local.found(&user, rooms)),
-                Err(error) => tracing::debug!(%error, "a user's rooms are not known yet"),
-            }
-            tokio::select! {
-                () = backoff.wait() => {}
-                () = shutdown.begun() => return,
-            }
-        }
-    }
-
-    /// Looks at the rooms whose members may be others now, until the shutdown: opening one tells how its members belong.
-    pub(crate) async fn settle_doubts(
-        self,
-        mut doubts: mpsc::Receiver<Doubt>,
-        hub: Hub,
-        shutdown: Shutdown,
-    ) {
-        let turns = Arc::new(Semaphore::new(DOUBTS_AT_ONCE));
-        loop {
-            let next = async {
-                // Never closed.
-                let turn = Arc::clone(&turns).acquire_owned().await.ok()?;
-                Some((turn, doubts.recv().await?))
-            };
-            let (turn, doubt) = tokio::select! {
-                next = next => match next {
-                    Some(next) => next,
-                    None => return,
-                },
-                () = shutdown.begun() => return,
-            };
-            let (presence, hub) = (self.clone(), hub.clone());
-            shutdown.spawn(async move {
-                presence.settle(doubt, &hub).await;
-                drop(turn);
-            });
-        }
-    }
-
-    async fn settle(&self, Doubt(user, key): Doubt, hub: &Hub) {
-        if !self.lock().has(&user) {
-            return;
-        }
-        let caller = Caller {
-            user,
-            is_admin: false,
-        };
-        // Granted or not, the room has said how they belong.
-        let entered = hub.enter(&key, &caller, Purpose::FIND, None).await;
-        if entered.is_err_and(|refusal| refusal.retry_after_ms.is_some()) {
-            tokio::time::sleep(LOOK_UP_FLOOR).await;
-            let _ = self.0.doubts.try_send(Doubt(caller.user, key));
-        }
-    }
-
-    async fn read_rooms(&self, user: &UserId) -> Result<Vec<(RoomKey, Belonging)>, StoreError> {
-        // Never closed.
-        let _turn = self.0.look_ups.acquire().await;
-        let rows = self.0.store.rooms_of(user).await?.into_iter();
-        Ok(rows
-            .map(|row| (RoomKey::from(&row.room), belonging(row.membership)))
-            .collect())
-    }
-
-    /// Renews the leases of all who are here, and looks their rooms up again where something was missed.
+    /// Renews the leases of all who are here.
     async fn renew(self, shutdown: Shutdown) {
         let mut renewals = ticks((self.0.lease / RENEWALS_PER_LEASE).max(Duration::from_millis(1)));
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -381,16 +288,6 @@ impl Presence {
             let users: Vec<UserId> = self.lock().users().cloned().collect();
             let Shared { cache, gateway, .. } = &*self.0;
             tolerate(cache.renew_sessions(gateway, &users, self.lease()).await);
-            let due_ms = self.0.look_again_ms.load(Relaxed);
-            if due_ms > 0 && due_ms <= clock::monotonic_ms() {
-                let _ = self
-                    .0
-                    .look_again_ms
-                    .compare_exchange(due_ms, 0, Relaxed, Relaxed);
-                for user in users {
-                    shutdown.spawn(self.clone().look_up(user, shutdown.clone()));
-                }
-            }
         }
     }
 
@@ -413,6 +310,11 @@ impl Presence {
             now_ms: clock::unix_ms(),
             holds: self.0.lease,
         }
+    }
+
+    fn gaps(&self) -> MutexGuard<'_, LookAgain> {
+        let gaps = self.0.look_again.lock();
+        gaps.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Local> {
