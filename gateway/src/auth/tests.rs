@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod rsa;
+
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use roomlog_platform::config::{Jwt, Secret, Span};
 use serde_json::{Value, json};
