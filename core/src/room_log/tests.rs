@@ -71,6 +71,11 @@ enum Step {
     Write,
     FailWrite,
     LoseWrite,
+    /// A write that happens for some of its rooms only, with both totals; the owner may take it for acknowledged.
+    WritePart {
+        written: Vec<bool>,
+        acknowledged: bool,
+    },
     /// Redis fails over to what it was some writes ago, or is emptied.
     RollBack(Index),
     /// The owner finds the snapshot it wrote damaged.
@@ -91,6 +96,8 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
         4 => Just(Step::Write),
         1 => Just(Step::FailWrite),
         1 => Just(Step::LoseWrite),
+        2 => (prop::collection::vec(any::<bool>(), NAMES.len()), any::<bool>())
+            .prop_map(|(written, acknowledged)| Step::WritePart { written, acknowledged }),
         1 => any::<Index>().prop_map(Step::RollBack),
         1 => Just(Step::Rewrite),
         4 => (any::<Index>(), prop::collection::vec(any::<Index>(), NAMES.len()))
@@ -164,6 +171,15 @@ proptest! {
                     }
                 }
                 Step::LoseWrite => drop(owner.log.take_changes()),
+                Step::WritePart { written, acknowledged } => {
+                    if let Some(changes) = owner.log.take_changes() {
+                        cache.write(&part(&changes, &written));
+                        past.push(cache.clone());
+                        if !acknowledged {
+                            owner.log.return_changes(changes);
+                        }
+                    }
+                }
                 Step::RollBack(to) => cache = past[to.index(past.len())].clone(),
                 Step::Rewrite => owner.log.rewrite_snapshot(),
                 Step::Restart { partition_row, rows } => {
@@ -210,6 +226,39 @@ proptest! {
             let restored = RoomLog::restore(world.spec, cache.snapshot());
             prop_assert!(restored.is_ok(), "{:?}", restored.err());
         }
+    }
+
+    /// A write of which only some rooms arrived, with both totals, leaves a set that nobody trusts, until a write that
+    /// has the others makes it whole.
+    #[test]
+    fn a_partly_written_snapshot_is_not_trusted(
+        world in world(),
+        cuts: [Index; 2],
+        written in prop::collection::vec(any::<bool>(), NAMES.len()),
+    ) {
+        let [from, to] = cuts.map(|cut| cut.index(world.len() + 1));
+        let mut log = RoomLog::empty(world.spec, GENERATION);
+        let mut cache = Cache::default();
+        for record in &world.records[..from.min(to)] {
+            log.apply(&record.as_ref());
+        }
+        if let Some(changes) = log.take_changes() {
+            cache.write(&changes);
+        }
+        for record in &world.records[from.min(to)..from.max(to)] {
+            log.apply(&record.as_ref());
+        }
+        let changes = log.take_changes();
+        prop_assume!(changes.is_some());
+        let changes = changes.unwrap();
+        let arrived = part(&changes, &written);
+        cache.write(&arrived);
+        let restored = RoomLog::restore(world.spec, cache.snapshot());
+        prop_assert_eq!(restored.is_ok(), arrived == changes);
+        log.return_changes(changes);
+        cache.write(&log.take_changes().unwrap());
+        let restored = RoomLog::restore(world.spec, cache.snapshot());
+        heads_are_true(&world, from.max(to), &restored.unwrap());
     }
 
     /// A snapshot in which any head is not as it was is not trusted.

@@ -74,6 +74,10 @@ impl Cache {
     /// Moves a set forward to a later position: one command, so it happens whole or not at all, and each number only
     /// grows, so an owner that lags behind another one undoes nothing.
     ///
+    /// It must stay one command. Who reads the set trusts it where the heads add up to `@accepted`, and that shows rooms
+    /// that are missing from a write, yet neither a count without its seq nor a position without its total: with a new
+    /// `@offset` beside an old `@accepted` the old heads add up, and records between the two would get no seq.
+    ///
     /// # Errors
     /// When the cache did not answer; whether the write happened is unknown.
     pub async fn advance_heads(&self, key: HeadsKey, changes: &Changes) -> Result<(), CacheError> {

@@ -220,7 +220,8 @@ pub(super) fn window_is_bounded(world: &World, log: &RoomLog) {
 
 // === the stores around an owner ===
 
-/// The snapshot as Redis keeps it: every value moves forward only, and one write is atomic.
+/// The snapshot as Redis keeps it: every value moves forward only, and one write is atomic. Of what a write could lose
+/// all the same, the sum shows rooms, and not half of a room or one of the totals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
     pub(super) heads: BTreeMap<String, (u64, u64)>,
@@ -247,6 +248,18 @@ impl Cache {
                 .map(|(name, (seq, count))| (room(name), Seq(*seq), Count(*count)))
                 .collect(),
         }
+    }
+}
+
+/// What remains of a write when only these of its rooms arrive.
+pub(super) fn part(changes: &Changes, written: &[bool]) -> Changes {
+    let heads = changes.heads.iter().zip(written);
+    Changes {
+        heads: heads
+            .filter(|(_, written)| **written)
+            .map(|(head, _)| head.clone())
+            .collect(),
+        ..changes.clone()
     }
 }
 
