@@ -4,6 +4,7 @@ mod accounts;
 mod acknowledging;
 mod attachments;
 mod connect;
+mod dev;
 mod doors;
 mod framing;
 mod heart_beat;

@@ -428,7 +428,8 @@ pub(super) struct Marked {
 pub(super) struct Traced {
     #[serde(flatten)]
     pub(super) trace: Trace,
-    /// In the store, by the clock of who stored it.
+    /// In the store for certain, by the clock of who stored it; once later events of the room are stored too, when
+    /// the store was given it.
     pub(super) persisted_ms: Option<u64>,
 }
 

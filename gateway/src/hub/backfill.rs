@@ -13,7 +13,9 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     backoff::Backoff,
-    dynamo::{Consistency, Direction, EventQuery, KeyShards, RoomRow, Store, TopicRow},
+    dynamo::{
+        Consistency, Direction, EventQuery, KeyShards, READ_TIMEOUT, RoomRow, Store, TopicRow,
+    },
     kafka::Producer,
     link::Links,
     redis::Cache,
@@ -37,8 +39,9 @@ const LOG_AFTER: Duration = Duration::from_secs(1);
 /// The waits between two rounds through all sources: short at first, as a missing event is usually about to be stored.
 const RETRY_FLOOR: Duration = Duration::from_millis(20);
 const RETRY_CEILING: Duration = Duration::from_millis(500);
-/// How long rows may take. Delivery and requests go on without them after it.
-const ROWS_WAIT: Duration = Duration::from_secs(2);
+/// How long rows may take: as long as the store's client waits for one answer, so that a store that is slow and no more
+/// than that still lets people in. Delivery and requests go on without them after it.
+const ROWS_WAIT: Duration = READ_TIMEOUT;
 /// How long the store may take to say whether an old event was void; without an answer it is shown as standing.
 const VOID_WAIT: Duration = Duration::from_millis(500);
 /// Rows read at once.
@@ -177,13 +180,10 @@ pub(crate) async fn page_of_shown(
     Some(shown.collect())
 }
 
-/// When the store was given an event, in milliseconds since the Unix epoch; `None` if it has none or does not answer.
+/// When an event was stored, in milliseconds since the Unix epoch; `None` if it is not, or the store does not answer.
 pub(crate) async fn stored_ms(source: &Source, key: &RoomKey, seq: Seq) -> Option<u64> {
-    let shards = source.stored_room(key).await??.shards;
-    source
-        .store
-        .event_stored_ms(key, shards, seq)
-        .await
+    let stored = source.store.event_stored_ms(key, seq).await;
+    stored
         .inspect_err(|error| tracing::warn!(%error, room = %key, "the store does not answer"))
         .ok()?
 }

@@ -1,6 +1,7 @@
 //! Events: written once in batches, read by room and seq.
 
 use std::{
+    cmp::Ordering,
     num::NonZeroU16,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -12,7 +13,7 @@ use roomlog_core::ids::{RoomKey, Seq};
 use super::{
     Consistency, Store, StoreError,
     item::{Fields, Item, name, number, text},
-    rows::{EventRow, KeyShards, named},
+    rows::{EventRow, KeyShards, RoomRow, named},
     running::Running,
     tables,
 };
@@ -88,7 +89,7 @@ pub struct EventPage {
 }
 
 /// Milliseconds since the Unix epoch.
-fn unix_ms() -> u128 {
+pub(super) fn unix_ms() -> u128 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     since_epoch.map_or(0, |elapsed| elapsed.as_millis())
 }
@@ -156,31 +157,51 @@ impl Store {
         }
     }
 
-    /// When the row of an event was written last, in milliseconds since the Unix epoch; `None` if it is not there.
+    /// When an event was stored, in milliseconds since the Unix epoch; `None` if its room's row has not reached it.
+    ///
+    /// For a room's last event that is when the room's row came to it, so the event was acknowledged by then. The row
+    /// tells nothing of earlier ones: of those it is when the store was given them, as the batch that carries the note
+    /// can't know when it will be acknowledged.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn event_stored_ms(
         &self,
         key: &RoomKey,
-        shards: KeyShards,
         seq: Seq,
     ) -> Result<Option<u64>, StoreError> {
-        let answer = self
+        let room = Item::from_iter([named(name::ROOM, text(key.as_str()))]);
+        let Some(item) = self.noted(tables::ROOMS, room).await? else {
+            return Ok(None);
+        };
+        let mut note = Fields::of(tables::ROOMS, item.clone());
+        let row = RoomRow::from_item(item)?;
+        match seq.cmp(&row.head.seq) {
+            Ordering::Greater => Ok(None),
+            Ordering::Equal => note.number(name::STORED),
+            Ordering::Less => {
+                let event = Item::from_iter([
+                    named(name::ROOM_SHARD, text(&row.shards.key_of(key, seq))),
+                    named(name::SEQ, number(seq)),
+                ]);
+                let Some(item) = self.noted(tables::EVENTS, event).await? else {
+                    return Ok(None);
+                };
+                Fields::of(tables::EVENTS, item).number(name::STORED)
+            }
+        }
+    }
+
+    /// A row with its note of when it was written, read consistently.
+    async fn noted(&self, table: &str, key: Item) -> Result<Option<Item>, StoreError> {
+        let request = self
             .client
             .get_item()
-            .table_name(self.tables.name(tables::EVENTS))
-            .key(name::ROOM_SHARD, text(&shards.key_of(key, seq)))
-            .key(name::SEQ, number(seq))
-            .projection_expression("#stored")
-            .expression_attribute_names("#stored", name::STORED)
-            .send()
-            .await
-            .map_err(StoreError::of)?;
-        match answer.item {
-            Some(item) => Fields::of(tables::EVENTS, item).number(name::STORED),
-            None => Ok(None),
-        }
+            .table_name(self.tables.name(table))
+            .set_key(Some(key))
+            .consistent_read(true);
+        let answer = request.send().await.map_err(StoreError::of)?;
+        Ok(answer.item)
     }
 
     /// Reads events of one room by their seqs.

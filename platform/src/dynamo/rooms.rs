@@ -13,6 +13,7 @@ use roomlog_core::{
 
 use super::{
     Consistency, Store, StoreError,
+    events::unix_ms,
     item::{Change, Item, name, number, text},
     rows::{PublicRoom, RoomRow, membership_attributes, meta_attributes, named},
     running::Running,
@@ -393,6 +394,7 @@ impl RoomMove {
             .set(name::GENERATION, number(generation))
             .set(name::OFFSET, number(offset))
             .set(name::PARTITION, number(self.partition))
+            .set(name::STORED, number(unix_ms()))
             .if_forward(name::HEAD);
         let Some(meta) = &self.meta else {
             return change;

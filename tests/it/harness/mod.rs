@@ -13,7 +13,7 @@ pub(crate) mod proxy;
 mod pulse;
 pub(crate) mod redis;
 pub(crate) mod rest;
-mod scratch;
+pub(crate) mod scratch;
 #[cfg(feature = "kafka-tls")]
 pub(crate) mod secure;
 mod settings;

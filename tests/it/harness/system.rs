@@ -1,5 +1,7 @@
 //! One whole Roomlog: its servers and its services as processes, each of which can be stopped, frozen and killed.
 
+mod dev;
+
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -182,32 +184,8 @@ impl System {
                 .map(|(name, value)| ((*name).into(), (*value).into())),
         );
         match shape.stack {
-            Stack::Embedded => Self::embedded(variables).await,
+            Stack::Embedded => Self::embedded(&[], variables).await,
             Stack::Real { brokers } => Self::real(shape, brokers, variables).await,
-        }
-    }
-
-    async fn embedded(variables: Vec<(String, String)>) -> Self {
-        let arguments = ["dev", "--listen", "127.0.0.1:0"];
-        let mut process = program("dev", &arguments, variables.clone()).start();
-        let ready = ready(&mut process).await;
-        let address = |name: &str| {
-            ready[name]
-                .as_str()
-                .unwrap_or_else(|| panic!("no {name} in {ready}"))
-                .to_owned()
-        };
-        Self {
-            kafka: address("kafka"),
-            dynamodb: with_scheme("http", &address("dynamodb")),
-            redis: with_scheme("redis", &address("redis")),
-            servers: None,
-            services: vec![Service {
-                role: Role::Gateway,
-                process,
-                ready,
-            }],
-            variables,
         }
     }
 
@@ -468,6 +446,10 @@ impl System {
         let service = &mut self.services[position];
         service.process.start_again();
         service.ready = ready(&mut service.process).await;
+        // Stand-ins, which a service of a real stack says nothing about, are elsewhere after each start.
+        if service.ready.get("dynamodb").is_some() {
+            self.find_stand_ins();
+        }
     }
 
     /// SIGTERM, and waits for a good end.
