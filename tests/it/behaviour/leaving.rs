@@ -183,7 +183,7 @@ async fn coming_and_going_many_times_leaves_nothing_behind() {
     let address = alice.http.strip_prefix("http://").expect("an address");
     // What the first connection of all sets up stays.
     drop(comes(&alice, &room).await);
-    let files = settled(&mut system).await;
+    let files = settled(&mut system, 0).await;
     for round in 0..ROUNDS {
         let mut socket = comes(&alice, &room).await;
         match round % 5 {
@@ -200,7 +200,7 @@ async fn coming_and_going_many_times_leaves_nothing_behind() {
         }
         socket.rest().await;
     }
-    let left = settled(&mut system).await;
+    let left = settled(&mut system, 0).await;
     assert!(left <= files, "{files} files were open, and {left} are");
     let mut client = alice.watches(&room).await.0;
     client.request(Frame::send(&room, "still here")).await;
@@ -224,14 +224,14 @@ async fn comes(user: &User, room: &str) -> Socket {
     socket
 }
 
-/// How many files the program holds open once nobody is connected.
-async fn settled(system: &mut System) -> usize {
+/// How many files the program holds open once so many clients are connected and no more.
+pub(super) async fn settled(system: &mut System, connected: usize) -> usize {
     let admin = system.admin(Role::Gateway, 0);
-    until("no connection to be left", GONE_LIMIT, async || {
+    let figure = format!("roomlog_gateway_connections {connected}\n");
+    until("everybody else to be gone", GONE_LIMIT, async || {
         let figures = admin.get("/metrics").await.ok();
         let text = figures.as_str().expect("text");
-        text.contains("roomlog_gateway_connections 0\n")
-            .then_some(())
+        text.contains(&figure).then_some(())
     })
     .await;
     let folder = format!("/proc/{}/fd", system.process(Role::Gateway, 0).id());

@@ -62,6 +62,7 @@ async fn a_frame_beyond_a_limit_ends_the_connection() {
         let bytes = String::from_utf8(frame.encode()).expect("text");
         ends_as_too_large(alice.connects().await, Message::text(bytes)).await;
     }
+    system.has_not_panicked();
 }
 
 // req: 39

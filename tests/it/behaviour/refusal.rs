@@ -95,6 +95,7 @@ async fn with_an_errors_queue_the_session_lives() {
     }
     let room = alice.opens_room().await;
     client.request(Frame::send(&room, "alive")).await;
+    system.has_not_panicked();
 }
 
 // req: 68, 69, 99
@@ -113,6 +114,7 @@ async fn without_one_a_refusal_is_an_error_and_the_end() {
         );
         assert!(!error.header("message").is_empty());
     }
+    system.has_not_panicked();
 }
 
 #[tokio::test]
@@ -151,6 +153,7 @@ async fn a_malformed_frame_is_an_error_and_nobody_else_notices() {
     }
     bystander.request(Frame::send(&room, "unharmed")).await;
     assert_eq!(bystander.message(&room).await.number("seq"), head + 1);
+    system.has_not_panicked();
 }
 
 // req: 72
@@ -213,6 +216,7 @@ async fn an_unknown_destination_is_refused_in_the_same_words_always() {
     }
     let page = alice.reads(&room, "limit=10").await;
     assert_eq!(page["items"], json!([]));
+    system.has_not_panicked();
 }
 
 // req: 67
@@ -271,6 +275,7 @@ async fn nobody_sets_what_only_the_server_says() {
             (&json!(alice.id), &json!("message"))
         );
     }
+    system.has_not_panicked();
 }
 
 #[tokio::test]
@@ -297,4 +302,5 @@ async fn random_bytes_harm_nobody() {
     let (mut client, _) = alice.watches(&room).await;
     client.request(Frame::send(&room, "alive")).await;
     client.message(&room).await;
+    system.has_not_panicked();
 }

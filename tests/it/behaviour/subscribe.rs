@@ -29,8 +29,12 @@ async fn the_receipt_states_the_head_and_comes_first() {
     let system = System::shared().await;
     let (room, mut client, head) = room_with(&system.user("alice"), 3).await;
     let receipt = client.request(since("again", &room, 0)).await;
+    assert_eq!(client.kept("again"), 0, "the RECEIPT comes first");
     assert_eq!((receipt.number("head"), receipt.number("count")), (head, 3));
     assert!(!receipt.header("epoch").is_empty());
+    // All of it was there to be sent, and comes after.
+    let replayed = client.messages("again", head as usize).await;
+    assert_eq!(seqs(&replayed), (1..=head).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -146,6 +150,7 @@ async fn who_is_too_far_behind_is_reset_and_then_live() {
 async fn replay_and_live_join_without_a_seam_while_messages_pour_in() {
     const POSTS: u64 = 200;
     const JOINERS: usize = 8;
+    const HISTORY: u64 = 20;
     let system = System::shared().await;
     let alice = system.user("alice");
     let (room, mut client, head) = room_with(&alice, 1).await;
@@ -159,20 +164,26 @@ async fn replay_and_live_join_without_a_seam_while_messages_pour_in() {
         }
     });
     let last = head + POSTS;
+    // The first event each of them is to see: of the room, or of the last messages there were when it joined.
+    let mut joiners = Vec::new();
     for joiner in 0..JOINERS {
         let id = format!("joiner-{joiner}");
         client.message(&room).await;
-        client.send(&since(&id, &room, 0)).await;
+        let first = if joiner % 2 == 0 {
+            client.send(&since(&id, &room, 0)).await;
+            1
+        } else {
+            let join = Frame::subscribe(&id, &format!("/topic/rooms/{room}"));
+            let receipt = client.request(join.with("history", HISTORY)).await;
+            receipt.number("head") - receipt.number("count").min(HISTORY) + 1
+        };
+        joiners.push((id, first));
     }
     pour.await.expect("every SEND is receipted");
-    for joiner in 0..JOINERS {
-        let messages = client
-            .messages(
-                &format!("joiner-{joiner}"),
-                usize::try_from(last).expect("few"),
-            )
-            .await;
-        assert_eq!(seqs(&messages), (1..=last).collect::<Vec<_>>());
+    for (id, first) in joiners {
+        let expected: Vec<u64> = (first..=last).collect();
+        let messages = client.messages(&id, expected.len()).await;
+        assert_eq!(seqs(&messages), expected, "{id}");
     }
 }
 

@@ -176,6 +176,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Its resident memory, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        resident_bytes(self.id())
+    }
+
     /// SIGKILL: it ends without a word.
     pub(crate) fn kill(&mut self) {
         if self.is_running() {
@@ -231,6 +236,14 @@ impl Process {
         let sent = Command::new("sh").args(["-c", &line]).status();
         assert!(sent.is_ok_and(|status| status.success()), "{line}");
     }
+}
+
+/// Resident memory of a process, in bytes, as the kernel counts it; zero when it is gone.
+pub(crate) fn resident_bytes(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.unwrap_or_default() << 10
 }
 
 impl Drop for Process {

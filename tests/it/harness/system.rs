@@ -429,6 +429,14 @@ impl System {
         processes.map(Process::errors).collect()
     }
 
+    /// None of its services has panicked in any of its tasks, which alone would end no process.
+    pub(crate) fn has_not_panicked(&self) {
+        for log in self.logs() {
+            let panicked = log.lines().find(|line| line.contains("panicked at"));
+            assert_eq!(panicked, None);
+        }
+    }
+
     /// A service's process, from 0.
     pub(crate) fn process(&mut self, role: Role, index: usize) -> &mut Process {
         let position = self.position(role, index);
