@@ -1,7 +1,9 @@
 //! What only real servers and several processes can show.
 
 mod back_pressure;
+mod backlog;
 mod banned;
+mod committed;
 mod dead_letter;
 mod deleted;
 mod drain;
