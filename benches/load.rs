@@ -14,6 +14,7 @@
 mod backlog;
 #[path = "load/control.rs"]
 mod control;
+mod figures;
 #[path = "../tests/it/harness/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod harness;
@@ -126,7 +127,7 @@ fn main() {
         caught_up = Some(report);
     }
     if given("--write") {
-        page::write(&commit(), &reports, caught_up.as_ref()).unwrap();
+        page::write(&commit(), &reports, caught_up.as_ref());
     }
 }
 

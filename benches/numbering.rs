@@ -2,10 +2,15 @@
 //!
 //! The control hashes the same key without numbering anything: it is the part of the cost that only a weaker
 //! promise about retries could save.
+//!
+//! `cargo bench --bench numbering -- --write` puts the figures into docs/benchmarks.md.
+
+mod figures;
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
+use figures::Row;
 use roomlog_core::{
     event::Kind,
     room_log::{Outcome, Position, RecordRef, RoomLog, Spec},
@@ -129,5 +134,33 @@ fn numbering(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, numbering);
-criterion_main!(benches);
+/// What the figures mean, for who reads only the page.
+const PREFACE: &str = "\
+## Numbering
+
+What one owner of a partition does with one record, the duplicate window of 131,072 offsets full, 1,000 rooms in turn:
+median nanoseconds on one core. The control hashes the record's key, sender and id and does nothing else.
+";
+
+const ROWS: &[Row] = &[
+    Row {
+        benchmark: ("numbering", "new events"),
+        what: "a new event gets its seq and count",
+    },
+    Row {
+        benchmark: ("numbering", "retries"),
+        what: "a retry is found in the window",
+    },
+    Row {
+        benchmark: ("numbering", "read-back"),
+        what: "a record is read back into the window at a take-over",
+    },
+    Row {
+        benchmark: ("numbering", "control: hash only"),
+        what: "control",
+    },
+];
+
+fn main() {
+    figures::run("numbering", &[numbering], PREFACE, ROWS);
+}

@@ -1,11 +1,13 @@
-//! Writes docs/benchmarks.md from what was measured; nobody else does.
+//! Writes docs/benchmarks.md from what was measured, and keeps the sections that other benches wrote.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// The page, from the repository's root, where cargo runs benches.
-const PAGE: &str = "docs/benchmarks.md";
+use super::figures;
+
+/// The benches that have sections of their own.
+const OTHERS: [&str; 2] = ["numbering", "stomp"];
 
 /// What the figures mean, for who reads only the page.
 const PREFACE: &str = "\
@@ -25,11 +27,7 @@ So read CPU time and ratios, not wall time.
 ";
 
 /// Writes the page.
-pub(crate) fn write(
-    commit: &str,
-    reports: &[Value],
-    caught_up: Option<&Value>,
-) -> std::io::Result<()> {
+pub(crate) fn write(commit: &str, reports: &[Value], caught_up: Option<&Value>) {
     let mut page = PREFACE.to_owned();
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
     // Writing to a String does not fail.
@@ -75,7 +73,8 @@ pub(crate) fn write(
             number(&report["cpu_s_per_million"]),
         );
     }
-    std::fs::write(PAGE, page)
+    page.push_str(&figures::kept(&figures::page(), &OTHERS));
+    figures::write(&page);
 }
 
 fn text(value: &Value) -> String {

@@ -1,4 +1,4 @@
-//! What a process cost: CPU time and memory, as the kernel counts them.
+//! What a process cost: CPU time, as the kernel counts it.
 
 use std::fs;
 
@@ -17,12 +17,4 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
         .filter_map(|field| field.parse::<f64>().ok())
         .sum::<f64>()
         / TICKS_PER_SECOND
-}
-
-/// Resident memory of a process, in bytes; zero when it is gone.
-pub(crate) fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kilobytes.unwrap_or_default() << 10
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     CONTROL, Scenario,
-    harness::{Role, Shape, Stack, System, User},
+    harness::{Role, Shape, Stack, System, User, process::resident_bytes},
     process,
     traffic::{self, Plan, Seen, percentile_ms},
 };
@@ -44,7 +44,7 @@ pub(crate) async fn measure(scenario: &Scenario, stack: Stack) -> Value {
         rooms.push(owner.opens_room().await);
     }
     let pids = pids(&mut system, stack);
-    let alone = process::resident_bytes(pids[0]);
+    let alone = resident_bytes(pids[0]);
     let members = join_all(&system, &rooms, scenario.subscribers).await;
     let plan = Plan {
         rooms,
@@ -66,7 +66,7 @@ pub(crate) async fn measure(scenario: &Scenario, stack: Stack) -> Value {
         let listener = |user: usize| members[user].token.clone();
         let note = || {
             if at_rest == 0 {
-                at_rest = process::resident_bytes(pids[0]);
+                at_rest = resident_bytes(pids[0]);
             }
         };
         let seen = traffic::run(&gateways, &plan, &owner.token, listener, note).await;
