@@ -76,7 +76,7 @@ const SCENARIOS: &[Scenario] = &[
         name: "saturated",
         rooms: 1,
         subscribers: 500,
-        rate: 400.0,
+        rate: 200.0,
         seconds: 5.0,
         burst: 50,
     },

@@ -252,6 +252,7 @@ impl Ledger {
             offset: event.offset,
         };
         let step = Step {
+            active_at_ms: event.shows_activity().then_some(event.at_ms),
             key: event.key.clone(),
             head: Head {
                 seq: event.seq,

@@ -24,6 +24,8 @@ pub(crate) struct Step {
     pub(crate) key: RoomKey,
     /// Where the event leaves it.
     pub(crate) head: Head,
+    /// When it was appended, if it is a message or notice, or the room's first event: lists order by it.
+    pub(crate) active_at_ms: Option<i64>,
     /// Who has thereby read up to the event: its sender, and who joined by it.
     pub(crate) readers: Vec<UserId>,
     /// Whom it names.
@@ -102,6 +104,7 @@ impl Moves {
         let Step {
             key,
             head,
+            active_at_ms,
             readers,
             named,
             mail,
@@ -129,11 +132,13 @@ impl Moves {
                 partition: self.partition,
                 head,
                 meta: None,
+                active_at_ms: None,
                 members: Vec::new(),
             });
         }
         let last = moves.last_mut().expect("one was pushed if there was none");
         last.head = head;
+        last.active_at_ms = active_at_ms.or(last.active_at_ms);
         for change in changes {
             apply(last, change);
         }
@@ -281,6 +286,7 @@ mod tests {
                     offset: i64::try_from(seq).expect("small"),
                 },
             },
+            active_at_ms: None,
             readers: vec![user.clone()],
             named: Vec::new(),
             mail: None,
@@ -303,6 +309,20 @@ mod tests {
         assert_eq!(rooms[0][0].head.seq, Seq(500));
         assert_eq!(moves.reads().len(), 1);
         assert_eq!(moves.reads()[0].seq, Seq(500));
+    }
+
+    #[test]
+    fn a_room_was_active_when_something_was_said_in_it_last() {
+        let mut moves = Moves::none(0);
+        for (seq, active_at_ms) in [(1, Some(10)), (2, None), (3, Some(30)), (4, None)] {
+            moves.add(Step {
+                active_at_ms,
+                changes: Vec::new(),
+                ..step("lobby", seq, "alice")
+            });
+        }
+        let last = moves.rooms().next().expect("a room")[0].active_at_ms;
+        assert_eq!(last, Some(30));
     }
 
     #[test]

@@ -68,4 +68,10 @@ impl StoredEvent {
         }
         Ok(event)
     }
+
+    /// Whether lists of rooms order by it: a message or notice, or the event a room begins with.
+    #[must_use]
+    pub fn shows_activity(&self) -> bool {
+        self.kind.counts() || self.seq == Seq(1)
+    }
 }

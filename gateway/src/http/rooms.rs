@@ -324,6 +324,7 @@ fn listed(item: &Item) -> RoomListed {
         count: item.head.count.0,
         unread: item.unread,
         mentions: item.mentions,
+        active_at: item.active_at_ms,
         last: item.last.clone(),
     }
 }

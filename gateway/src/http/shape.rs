@@ -212,6 +212,8 @@ pub(super) struct RoomListed {
     pub(super) unread: u64,
     /// Unread messages that name one.
     pub(super) mentions: u64,
+    /// When the last message or notice was sent, or the room opened: milliseconds since 1970.
+    pub(super) active_at: i64,
     /// The last message or notice, its text cut short.
     #[schema(value_type = Option<Event>)]
     pub(super) last: Option<Value>,

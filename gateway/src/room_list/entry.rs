@@ -25,6 +25,10 @@ pub(super) struct Entry {
     /// Members who are online, when they were last counted.
     online: u64,
     last: Option<Preview>,
+    /// When the last message or notice was sent, or the room opened.
+    active_at_ms: i64,
+    /// Whether the last message is shown before another one comes.
+    pub(super) wants_last: bool,
     /// Everything up to here has been counted in; what came after, up to the first head heard, has yet to be.
     pub(super) stored: ReadPosition,
     pub(super) level: Level,
@@ -47,7 +51,6 @@ pub(super) enum Level {
 #[derive(Clone, Debug, PartialEq)]
 struct Preview {
     seq: Seq,
-    at_ms: i64,
     body: Value,
 }
 
@@ -65,8 +68,8 @@ pub(crate) struct Item {
     /// Members who are online.
     pub(crate) online: u64,
     pub(crate) last: Option<Value>,
-    /// When the last message was sent, to order by.
-    pub(crate) at_ms: i64,
+    /// When the last message or notice was sent, or the room opened; to order by.
+    pub(crate) active_at_ms: i64,
 }
 
 // === impl Entry ===
@@ -80,6 +83,8 @@ impl Entry {
             badge: Badge::default(),
             online: 0,
             last: None,
+            active_at_ms: 0,
+            wants_last: true,
             stored: ReadPosition::default(),
             level: Level::Stored,
             told: None,
@@ -106,9 +111,25 @@ impl Entry {
         std::mem::replace(&mut self.online, online) != online
     }
 
+    /// What is unread.
+    pub(super) fn badge(&self) -> &Badge {
+        &self.badge
+    }
+
+    pub(super) fn active_at_ms(&self) -> i64 {
+        self.active_at_ms
+    }
+
     /// The last event heard of.
     pub(super) fn head(&self) -> ReadPosition {
         self.badge.head()
+    }
+
+    /// Takes when the room was active last, in any order; `true` if that was news.
+    pub(super) fn note_active(&mut self, at_ms: i64) -> bool {
+        let is_later = at_ms > self.active_at_ms;
+        self.active_at_ms = self.active_at_ms.max(at_ms);
+        is_later
     }
 
     /// Takes an event of the room, in any order; `true` if the user's list shows something else now.
@@ -120,6 +141,9 @@ impl Entry {
     ) -> bool {
         let at = ReadPosition::at(stored.seq, stored.count);
         let mut changed = self.badge.note_head(at);
+        if stored.shows_activity() {
+            changed |= self.note_active(stored.at_ms);
+        }
         let Some(event) = event else {
             return changed;
         };
@@ -161,7 +185,6 @@ impl Entry {
     }
 
     pub(super) fn item(&self, key: &RoomKey) -> Item {
-        let last = self.last.as_ref();
         Item {
             key: key.clone(),
             meta: self.meta.clone(),
@@ -171,8 +194,8 @@ impl Entry {
             unread: self.badge.unread(),
             mentions: self.badge.mentions(),
             online: self.online,
-            last: last.map(|last| last.body.clone()),
-            at_ms: last.map_or(0, |last| last.at_ms),
+            last: self.last.as_ref().map(|last| last.body.clone()),
+            active_at_ms: self.active_at_ms,
         }
     }
 
@@ -217,7 +240,6 @@ impl Preview {
         }
         Self {
             seq: stored.seq,
-            at_ms: stored.at_ms,
             body,
         }
     }
@@ -271,6 +293,7 @@ impl Item {
             "unread": self.unread,
             "mentions": self.mentions,
             "online": self.online,
+            "active_at": self.active_at_ms,
             "last": self.last,
         });
         if let Some(with) = &self.with {

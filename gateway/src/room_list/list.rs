@@ -163,17 +163,25 @@ impl List {
         if self.state != State::Shown {
             return;
         }
-        for key in std::mem::take(&mut self.gone) {
-            let gone = json!({ "type": "change", "room": key.as_str(), "gone": true });
-            self.send(&gone);
+        let (gone, dirty) = (
+            std::mem::take(&mut self.gone),
+            std::mem::take(&mut self.dirty),
+        );
+        if gone.is_empty() && dirty.is_empty() {
+            return;
         }
-        for key in std::mem::take(&mut self.dirty) {
+        let total = self.total();
+        for key in gone {
+            let gone = json!({ "type": "change", "room": key.as_str(), "gone": true });
+            self.send(gone, &total);
+        }
+        for key in dirty {
             let change = self
                 .rooms
                 .get_mut(&key)
                 .and_then(|entry| entry.change(&key));
             if let Some(change) = change {
-                self.send(&change);
+                self.send(change, &total);
             }
         }
     }
@@ -184,6 +192,24 @@ impl List {
         !self.subscribers.is_empty() || !self.waiting.is_empty()
     }
 
+    /// Asks for the last message of the most active rooms only, as many as are named.
+    pub(super) fn want_last_of(&mut self, at_most: usize) {
+        let mut entries: Vec<&mut Entry> = self.rooms.values_mut().collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.active_at_ms()));
+        for (rank, entry) in entries.into_iter().enumerate() {
+            entry.wants_last = rank < at_most;
+        }
+    }
+
+    /// What is unread in all rooms.
+    fn total(&self) -> Value {
+        let badges = self.rooms.values().map(Entry::badge);
+        let (unread, mentions) = badges.fold((0, 0), |(unread, mentions), badge| {
+            (unread + badge.unread(), mentions + badge.mentions())
+        });
+        json!({ "unread": unread, "mentions": mentions })
+    }
+
     /// By last activity, the latest first.
     fn items(&self) -> Vec<Item> {
         let mut items: Vec<_> = self
@@ -191,7 +217,7 @@ impl List {
             .iter()
             .map(|(key, entry)| entry.item(key))
             .collect();
-        items.sort_by_key(|item| std::cmp::Reverse(item.at_ms));
+        items.sort_by_key(|item| std::cmp::Reverse(item.active_at_ms));
         items
     }
 
@@ -204,7 +230,7 @@ impl List {
             }
         }
         let rooms: Vec<Value> = self.items().iter().map(Item::json).collect();
-        let snapshot = json!({ "type": "snapshot", "rooms": rooms });
+        let snapshot = json!({ "type": "snapshot", "rooms": rooms, "total": self.total() });
         self.number += 1;
         let frame = frame(self.number, &snapshot);
         let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
@@ -214,9 +240,10 @@ impl List {
         }
     }
 
-    fn send(&mut self, change: &Value) {
+    fn send(&mut self, mut change: Value, total: &Value) {
+        change["total"] = total.clone();
         self.number += 1;
-        let (number, frame) = (self.number, frame(self.number, change));
+        let (number, frame) = (self.number, frame(self.number, &change));
         self.subscribers.retain(|subscriber| {
             let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
             // Who takes nothing more begins anew by themselves.

@@ -9,7 +9,7 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     backoff::Backoff,
-    dynamo::{Consistency, MemberRow, Mention, StoreError},
+    dynamo::{Consistency, MemberRow, Mention, RoomRow, StoreError},
     stored_event::StoredEvent,
 };
 use tokio::time::Instant;
@@ -42,6 +42,8 @@ pub(super) struct Row {
     /// The last event stored; the numbers below hold all up to it.
     pub(super) stored: ReadPosition,
     pub(super) position: ReadPosition,
+    /// When it was active last, by the store.
+    pub(super) active_at_ms: i64,
     /// Members who are online, where an owner said so.
     pub(super) online: Option<u64>,
     /// Messages past the position that name the user.
@@ -95,10 +97,11 @@ async fn rows_once(source: &Source, user: &UserId) -> Result<Vec<Row>, StoreErro
         Some(Row {
             online: online.get(&room.key).copied(),
             mentions: mentions.remove(&room.key).unwrap_or_default(),
+            stored: head(&room),
             meta: room.meta.filter(|meta| !meta.deleted)?,
             member: *memberships.get(&room.key)?,
-            stored: ReadPosition::at(room.head.seq, room.head.count),
             position: positions.get(&room.key).copied().unwrap_or_default(),
+            active_at_ms: room.active_at_ms,
             key: room.key,
         })
     });
@@ -159,15 +162,16 @@ pub(super) async fn look(
                     return Looked::Out(entered.head);
                 };
                 return match row(source, key, &caller.user).await {
-                    Ok((stored, position, mentions)) => Looked::In(
+                    Ok(stored) => Looked::In(
                         Box::new(Row {
                             online: None,
-                            mentions,
+                            mentions: stored.mentions,
                             key: key.clone(),
                             meta,
                             member,
-                            stored,
-                            position,
+                            stored: stored.head,
+                            position: stored.position,
+                            active_at_ms: stored.active_at_ms,
                         }),
                         entered.head,
                     ),
@@ -186,11 +190,20 @@ pub(super) async fn look(
     Looked::Unknown
 }
 
-async fn row(
-    source: &Source,
-    key: &RoomKey,
-    user: &UserId,
-) -> Result<(ReadPosition, ReadPosition, Vec<Seq>), StoreError> {
+/// What the store has of a room for a user.
+#[derive(Default)]
+struct Stored {
+    head: ReadPosition,
+    active_at_ms: i64,
+    position: ReadPosition,
+    mentions: Vec<Seq>,
+}
+
+fn head(row: &RoomRow) -> ReadPosition {
+    ReadPosition::at(row.head.seq, row.head.count)
+}
+
+async fn row(source: &Source, key: &RoomKey, user: &UserId) -> Result<Stored, StoreError> {
     let Some(room) = key.room() else {
         return Ok(Default::default());
     };
@@ -199,13 +212,13 @@ async fn row(
         .store
         .member(&room, user, Consistency::Strong)
         .await?;
-    let stored = stored.map(|row| ReadPosition::at(row.head.seq, row.head.count));
     let mentions = source.store.mentions_in(key, user).await?.into_iter();
-    Ok((
-        stored.unwrap_or_default(),
-        member.map(|row| position(&row)).unwrap_or_default(),
-        mentions.map(|mention| mention.seq).collect(),
-    ))
+    Ok(Stored {
+        head: stored.as_ref().map(head).unwrap_or_default(),
+        active_at_ms: stored.map(|row| row.active_at_ms).unwrap_or_default(),
+        position: member.map(|row| position(&row)).unwrap_or_default(),
+        mentions: mentions.map(|mention| mention.seq).collect(),
+    })
 }
 
 /// The events a list has yet to count in, after `stored` and up to `head`, and before them as many as it takes to

@@ -43,7 +43,7 @@ const LINGER_MS: u64 = 30_000;
 const READS_AT_ONCE: usize = 16;
 /// Rooms whose latest events are fetched at once.
 const FILLS_AT_ONCE: usize = 32;
-/// Rooms of one list whose last message is fetched; further ones show it from the next message on.
+/// Rooms of one list whose last message is fetched, the most active ones; others show it from the next message on.
 const PREVIEWS_MAX: usize = 500;
 /// Ticks between two questions of how many members are online: a second.
 const COUNT_TICKS: u32 = 4;
@@ -240,6 +240,7 @@ impl Task {
         for row in rows {
             merge(list, row);
         }
+        list.want_last_of(PREVIEWS_MAX);
         for key in &read {
             self.followers
                 .entry(key.clone())
@@ -371,7 +372,6 @@ impl Task {
             let Some(list) = self.lists.get_mut(user) else {
                 continue;
             };
-            let previews = list.rooms.len() <= PREVIEWS_MAX;
             let Some(entry) = list.rooms.get_mut(key) else {
                 continue;
             };
@@ -382,7 +382,8 @@ impl Task {
                 continue;
             }
             let (stored, head) = (entry.stored.seq, entry.head().seq);
-            if head <= stored && !previews {
+            let wants_last = entry.wants_last;
+            if head <= stored && !wants_last {
                 entry.level = Level::Even;
                 continue;
             }
@@ -391,7 +392,7 @@ impl Task {
             let (user, key) = (user.clone(), key.clone());
             self.doing.spawn(async move {
                 let _turn = turns.acquire().await;
-                let events = load::fill(&source, &key, stored, head, previews).await;
+                let events = load::fill(&source, &key, stored, head, wants_last).await;
                 Done::Filled(user, key, events)
             });
         }
@@ -504,6 +505,7 @@ fn merge(list: &mut List, row: Row) {
     }
     entry.note_head(row.stored);
     entry.note_position(row.position);
+    entry.note_active(row.active_at_ms);
     entry.note_mentions(&row.mentions);
     if let Some(online) = row.online {
         entry.note_online(online);

@@ -126,6 +126,7 @@ impl Rows {
                 head: *head,
                 partition: 0,
                 shards: KeyShards::ONE,
+                active_at_ms: 0,
                 meta: meta.clone(),
             })
         });

@@ -13,6 +13,7 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// The names of the attributes, each spelled once. A leading colon makes one a request's value.
 pub(super) mod name {
     pub(in super::super) const ACCEPTED: &str = "accepted";
+    pub(in super::super) const ACTIVE_AT: &str = "active_at";
     pub(in super::super) const ACCOUNT: &str = "account";
     pub(in super::super) const AT: &str = "at";
     pub(in super::super) const ATTACHMENT: &str = "attachment";

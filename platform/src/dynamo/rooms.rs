@@ -46,6 +46,8 @@ pub struct RoomMove {
     pub head: Head,
     /// Its settings as of that head, if they changed.
     pub meta: Option<RoomMeta>,
+    /// When its last message or notice, or its first event, was appended, if that is among those stored now.
+    pub active_at_ms: Option<i64>,
     /// The standings as of that head that changed; at most [`MEMBERS_PER_MOVE_MAX`].
     pub members: Vec<MembershipMove>,
 }
@@ -396,6 +398,10 @@ impl RoomMove {
             .set(name::PARTITION, number(self.partition))
             .set(name::STORED, number(unix_ms()))
             .if_forward(name::HEAD);
+        let change = match self.active_at_ms {
+            Some(at_ms) => change.set(name::ACTIVE_AT, number(at_ms)),
+            None => change,
+        };
         let Some(meta) = &self.meta else {
             return change;
         };

@@ -41,6 +41,9 @@ pub struct RoomRow {
     pub partition: u32,
     /// How its events are spread.
     pub shards: KeyShards,
+    /// When its last message or notice was appended, or else its first event; milliseconds since 1970. 0 where rows
+    /// are older than this attribute.
+    pub active_at_ms: i64,
     /// Its settings; `None` for an inbox, and for a log that nobody created a room for.
     pub meta: Option<RoomMeta>,
 }
@@ -213,6 +216,7 @@ impl RoomRow {
             },
             partition: row.the_number(name::PARTITION)?,
             shards: KeyShards::new(row.number(name::SHARDS)?.unwrap_or(1)),
+            active_at_ms: row.number(name::ACTIVE_AT)?.unwrap_or_default(),
             meta: meta_from(&mut row)?,
         })
     }

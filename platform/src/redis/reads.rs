@@ -6,6 +6,8 @@
 //! server and the era: a server that was restarted, perhaps with old contents, is another run, and whoever may have
 //! lost writes begins another era. What is not marked so is built again.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use redis::{FromRedisValue, Value};
 use roomlog_core::{
     ids::{RoomKey, Seq, UserId},
@@ -187,10 +189,16 @@ impl Cache {
 
     /// What a set that is built from now on is to be marked with.
     ///
+    /// A server that lost everything begins with an era of its own, so that a set built across that loss is not taken for
+    /// one built after it.
+    ///
     /// # Errors
     /// When the cache did not answer.
     pub async fn belief(&self) -> Result<Belief, CacheError> {
         let mut pipe = redis::pipe();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let first_era = now.map_or(1, |now| now.as_secs());
+        pipe.cmd("SET").arg(ERA).arg(first_era).arg("NX").ignore();
         pipe.cmd("INFO").arg("server");
         pipe.cmd("GET").arg(ERA);
         let mut connection = self.connection.clone();

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::harness::{
     Frame, Shape, Stack, StompClient, System,
-    device::Device,
+    device::{Device, order},
     dynamo::Row,
     model::Model,
     redis::wipe,
@@ -100,6 +100,50 @@ async fn rooms_come_and_go_live() {
     device
         .shows("the room left", |rooms| !rooms.contains_key(&room))
         .await;
+}
+
+#[tokio::test]
+async fn rooms_are_in_the_order_of_their_last_messages() {
+    let system = System::shared().await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let mut speaker = alice.connects().await;
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        let room = alice.opens_room().await;
+        bob.joins(&room).await;
+        rooms.push(room);
+    }
+    let [first, second, third] = rooms.try_into().expect("three");
+    let mut said = Vec::new();
+    for room in [&third, &first, &second] {
+        let posted = alice.rest.post(
+            &format!("rooms/{room}/messages"),
+            json!({ "text": "hello" }),
+        );
+        said.push(posted.await.ok()["seq"].as_u64().expect("a seq"));
+    }
+    // What is no message makes no room active.
+    let edit = json!({ "text": "hello!" });
+    let path = format!("rooms/{third}/messages/{}", said[0]);
+    let edited = alice.rest.ask(Method::PATCH, &path, Some(edit), &[]).await;
+    edited.ok();
+    let mut device = Device::of(&bob).await;
+    let expected = [second.as_str(), &first, &third];
+    device
+        .shows("the order", |rooms| order(rooms) == expected)
+        .await;
+    says(&mut speaker, &third, "again").await;
+    let expected = [third.as_str(), &second, &first];
+    device
+        .shows("the order", |rooms| order(rooms) == expected)
+        .await;
+    let listed = bob.rest.get("rooms").await.ok();
+    let items = listed["items"].as_array().expect("items");
+    let listed: Vec<_> = items
+        .iter()
+        .filter_map(|room| room["id"].as_str())
+        .collect();
+    assert_eq!(listed, expected);
 }
 
 #[tokio::test]

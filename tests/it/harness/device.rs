@@ -22,6 +22,8 @@ pub(crate) struct Device {
     pub(crate) client: StompClient,
     /// The latest values, by room.
     pub(crate) rooms: BTreeMap<String, Value>,
+    /// What is unread in all of them, and what of it names the user, as said last.
+    pub(crate) total: (u64, u64),
 }
 
 // === impl Device ===
@@ -37,21 +39,29 @@ impl Device {
         let mut device = Self {
             client,
             rooms: BTreeMap::new(),
+            total: (0, 0),
         };
-        device.take(&first.json());
+        device.begin(&first.json());
         device
     }
 
+    fn begin(&mut self, snapshot: &Value) {
+        assert_eq!(snapshot["type"], "snapshot");
+        let rooms = snapshot["rooms"].as_array().expect("rooms");
+        let active = rooms.iter().map(|room| room["active_at"].as_u64());
+        assert!(active.is_sorted_by(|a, b| a >= b), "{snapshot}");
+        let named = rooms.iter().map(|room| {
+            let name = room["room"].as_str().expect("a room's id");
+            (name.to_owned(), room.clone())
+        });
+        self.rooms = named.collect();
+        self.total = total(snapshot);
+    }
+
+    /// Takes a change: after the one snapshot there is nothing else.
     fn take(&mut self, body: &Value) {
+        self.total = total(body);
         match body["type"].as_str() {
-            Some("snapshot") => {
-                let rooms = body["rooms"].as_array().expect("rooms");
-                let named = rooms.iter().map(|room| {
-                    let name = room["room"].as_str().expect("a room's id");
-                    (name.to_owned(), room.clone())
-                });
-                self.rooms = named.collect();
-            }
             Some("change") => {
                 let room = body["room"].as_str().expect("a room's id").to_owned();
                 if body["gone"] == true {
@@ -94,4 +104,16 @@ impl Device {
         )
         .await;
     }
+}
+
+fn total(body: &Value) -> (u64, u64) {
+    let number = |name: &str| body["total"][name].as_u64().expect("a total");
+    (number("unread"), number("mentions"))
+}
+
+/// The rooms, the one active last first.
+pub(crate) fn order(rooms: &BTreeMap<String, Value>) -> Vec<&str> {
+    let mut rooms: Vec<_> = rooms.iter().collect();
+    rooms.sort_by_key(|(_, room)| std::cmp::Reverse(room["active_at"].as_u64()));
+    rooms.into_iter().map(|(name, _)| name.as_str()).collect()
 }

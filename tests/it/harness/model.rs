@@ -318,6 +318,11 @@ impl Model {
                             .all(|(room, expected)| rooms.get(*room).map(numbers) == *expected)
                     })
                     .await;
+                let rooms = expected.values().flatten();
+                let total = rooms.fold((0, 0), |total, (_, unread, mentions)| {
+                    (total.0 + unread, total.1 + mentions)
+                });
+                assert_eq!(device.total, total, "{what}");
             }
             self.rest_agrees(who).await;
         }
