@@ -116,11 +116,9 @@ async fn rooms_are_in_the_order_of_their_last_messages() {
     let [first, second, third] = rooms.try_into().expect("three");
     let mut said = Vec::new();
     for room in [&third, &first, &second] {
-        let posted = alice.rest.post(
-            &format!("rooms/{room}/messages"),
-            json!({ "text": "hello" }),
-        );
-        said.push(posted.await.ok()["seq"].as_u64().expect("a seq"));
+        let messages = format!("rooms/{room}/messages");
+        let posted = alice.rest.post(&messages, json!({ "text": "hello" })).await;
+        said.push(posted.ok()["seq"].as_u64().expect("a seq"));
     }
     // What is no message makes no room active.
     let edit = json!({ "text": "hello!" });
