@@ -188,6 +188,8 @@ pub struct RoomEvent {
     pub read_only: Option<bool>,
     /// Whether the room was deleted.
     pub deleted: Option<bool>,
+    /// The messages and notices on top of the room, all of them.
+    pub pinned: Option<Vec<Seq>>,
 }
 
 /// An event's type, as the record header `type` and the JSON field `type` spell it.

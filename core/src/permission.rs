@@ -217,6 +217,7 @@ fn alteration(fields: &RoomEvent) -> Option<Action> {
             deleted: Some(_), ..
         } => Action::DeleteRoom,
         _ if has_settings => Action::Settings,
+        _ if fields.pinned.is_some() => Action::Pin,
         _ => Action::SlowMode,
     })
 }

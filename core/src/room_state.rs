@@ -20,6 +20,10 @@ use crate::{
     ids::{Seq, UserId},
 };
 
+/// Messages and notices that can be pinned in a room: what a reader can take in at a glance, and a row of bounded size.
+/// A change to more of them is void; a pinned notice beyond it takes the place of the one pinned first.
+pub const PINS_MAX: usize = 32;
+
 /// A room's settings and totals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomMeta {
@@ -35,6 +39,8 @@ pub struct RoomMeta {
     pub read_only: bool,
     /// Whether it was deleted; nothing changes a deleted room.
     pub deleted: bool,
+    /// What is pinned, in the order it was; at most [`PINS_MAX`].
+    pub pinned: Vec<Seq>,
     /// Who made it.
     pub created_by: UserId,
     /// How many users are members.
@@ -102,6 +108,14 @@ pub enum Change {
     Member(UserId, Membership),
 }
 
+/// Whether [`fold`] looks at an event at all.
+pub fn is_folded(event: &Event) -> bool {
+    matches!(
+        event.body,
+        Body::Member(_) | Body::Room(_) | Body::Notice { pinned: true, .. }
+    )
+}
+
 /// The user whose standing an event may change: they and the sender are whose rows [`fold`] needs. `None` for
 /// events that concern no member's row; those of a type the fold does not look at need no rows at all.
 pub fn subject_of(event: &Event) -> Option<&UserId> {
@@ -115,7 +129,7 @@ pub fn subject_of(event: &Event) -> Option<&UserId> {
 
 /// Judges an event and says what it changes. Depends on nothing but its arguments.
 pub fn fold(rows: Rows<'_>, event: &Event, seq: Seq) -> Effect {
-    if !matches!(event.body, Body::Member(_) | Body::Room(_)) {
+    if !is_folded(event) {
         return Effect::Stands(Vec::new());
     }
     let subject = subject_of(event);
@@ -132,6 +146,8 @@ pub fn fold(rows: Rows<'_>, event: &Event, seq: Seq) -> Effect {
         return Effect::Folded;
     }
     let changes = match (&event.body, rows.room) {
+        // What was said stands, whether or not there is a room it can be pinned in.
+        (Body::Notice { .. }, room) => Some(pin(room, seq)),
         _ if event.key.is_inbox() => None,
         (Body::Room(fields), None) => create(fields, &event.sender.id, seq),
         (body, Some(room)) => {
@@ -166,6 +182,7 @@ fn create(fields: &RoomEvent, creator: &UserId, seq: Seq) -> Option<Vec<Change>>
         slow_mode_s: fields.slow_mode_s.unwrap_or(0),
         read_only: fields.read_only.unwrap_or(false),
         deleted: false,
+        pinned: Vec::new(),
         created_by: creator.clone(),
         members: 1,
         owners: 1,
@@ -190,9 +207,27 @@ fn alter(fields: &RoomEvent, room: &RoomMeta, seq: Seq) -> RoomMeta {
         slow_mode_s: fields.slow_mode_s.unwrap_or(room.slow_mode_s),
         read_only: fields.read_only.unwrap_or(room.read_only),
         deleted: fields.deleted.unwrap_or(room.deleted),
+        pinned: fields.pinned.clone().unwrap_or_else(|| room.pinned.clone()),
         changed_seq: seq,
         ..room.clone()
     }
+}
+
+/// Pins the notice that has this seq. Its sender had the right when it was sent, and like what it says its place on top
+/// stands.
+fn pin(room: Option<&RoomMeta>, seq: Seq) -> Vec<Change> {
+    let Some(room) = room.filter(|room| !room.deleted) else {
+        return Vec::new();
+    };
+    let mut pinned = room.pinned.clone();
+    pinned.push(seq);
+    let surplus = pinned.len().saturating_sub(PINS_MAX);
+    pinned.drain(..surplus);
+    vec![Change::Room(RoomMeta {
+        pinned,
+        changed_seq: seq,
+        ..room.clone()
+    })]
 }
 
 /// Changes one user's standing, and the room's totals with it.

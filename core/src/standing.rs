@@ -150,6 +150,10 @@ impl Standing {
 
     /// The users an event is about whose rows are not known.
     pub fn unknown_of(&self, event: &Event) -> Vec<UserId> {
+        if matches!(event.body, Body::Notice { .. }) {
+            // The room's own row is all it changes.
+            return Vec::new();
+        }
         let mut users: Vec<UserId> = subject_of(event).into_iter().cloned().collect();
         if !users.contains(&event.sender.id) {
             users.push(event.sender.id.clone());

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use roomlog_core::{
-    event::{Body, Event},
+    event::Event,
     ids::{RoomKey, Seq, UserId},
-    room_state::{Change, Effect, Membership, RoomMeta, Rows, fold, subject_of},
+    room_state::{self, Change, Effect, Membership, RoomMeta, Rows, fold, subject_of},
 };
 use roomlog_platform::dynamo::{MemberRow, RoomRow};
 
@@ -50,7 +50,7 @@ pub(crate) struct Overtaken {
 
 /// Whether the fold looks at an event at all.
 pub(crate) fn is_folded(event: &Event) -> bool {
-    matches!(event.body, Body::Member(_) | Body::Room(_)) && !event.key.is_inbox()
+    room_state::is_folded(event) && !event.key.is_inbox()
 }
 
 // === impl States ===

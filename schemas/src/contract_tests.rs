@@ -18,20 +18,27 @@ use roomlog_core::{
 
 use crate::{
     ReadPosition, ReadPositions, decode_event, decode_reads, encode_event, encode_reads,
-    framing::{DecodeError, HEADER_BYTES},
+    framing::{DecodeError, HEADER_BYTES, schema_id},
     json::event_body,
     subjects,
-    subjects::{EVENTS, READS},
+    subjects::{EVENTS_1, EVENTS_2, READS},
 };
 
 /// Values as version 1 wrote them, with what they show: `name`, `value` in hexadecimal, `body`.
 const GOLDEN_EVENTS: &str = include_str!("../golden/chat.events.v1-value.1.jsonl");
+/// The same of what version 2 brought.
+const GOLDEN_EVENTS_2: &str = include_str!("../golden/chat.events.v1-value.2.jsonl");
 /// Every published version of every schema, by subject and version.
 const PUBLISHED: &[(&str, u64, &str)] = &[
     (
-        EVENTS.name,
+        EVENTS_1.name,
         1,
         include_str!("../golden/chat.events.v1-value.1.avsc"),
+    ),
+    (
+        EVENTS_2.name,
+        2,
+        include_str!("../golden/chat.events.v1-value.2.avsc"),
     ),
     (
         READS.name,
@@ -82,11 +89,13 @@ fn unhex(text: &str) -> Vec<u8> {
 fn ids_and_versions_are_those_published() {
     let ids: BTreeMap<String, Vec<BTreeMap<String, u32>>> =
         serde_json::from_str(include_str!("../ids.json")).expect("valid JSON");
-    assert_eq!(ids.len(), subjects().len());
+    let versions: usize = ids.values().map(Vec::len).sum();
+    assert_eq!(versions, subjects().len());
     for subject in subjects() {
-        let latest = ids[subject.name].last().expect("a version");
-        assert_eq!(latest["id"], subject.id);
-        let version = u64::from(latest["version"]);
+        let mut versions = ids[subject.name].iter();
+        let version = versions.find(|version| version["version"] == subject.version);
+        assert_eq!(version.expect("a version")["id"], subject.id);
+        let version = u64::from(subject.version);
         let published = PUBLISHED
             .iter()
             .find(|(name, of, _)| (*name, *of) == (subject.name, version));
@@ -118,23 +127,41 @@ fn every_version_reads_every_other() {
 
 #[test]
 fn golden_values_still_read_and_are_still_written() {
-    let schema = parsed(EVENTS.schema);
-    let written: Vec<String> = samples()
-        .iter()
-        .map(|(name, event)| golden_line(name, event))
-        .collect();
-    assert_eq!(
-        written,
-        GOLDEN_EVENTS.lines().collect::<Vec<_>>(),
-        "\n{}",
-        written.join("\n")
-    );
-    for (line, (_, event)) in GOLDEN_EVENTS.lines().zip(samples()) {
-        let golden: serde_json::Value = serde_json::from_str(line).expect("valid JSON");
-        let value = unhex(golden["value"].as_str().expect("hexadecimal text"));
-        assert_eq!(decode_event(&value), Ok(event));
-        by_oracle(&schema, &value);
+    for (subject, golden, samples) in [
+        (&EVENTS_1, GOLDEN_EVENTS, samples()),
+        (&EVENTS_2, GOLDEN_EVENTS_2, samples_2()),
+    ] {
+        let schema = parsed(subject.schema);
+        let written: Vec<String> = samples
+            .iter()
+            .map(|(name, event)| golden_line(name, event))
+            .collect();
+        assert_eq!(
+            written,
+            golden.lines().collect::<Vec<_>>(),
+            "\n{}",
+            written.join("\n")
+        );
+        for (line, (_, event)) in golden.lines().zip(samples) {
+            let golden: serde_json::Value = serde_json::from_str(line).expect("valid JSON");
+            let value = unhex(golden["value"].as_str().expect("hexadecimal text"));
+            assert_eq!(decode_event(&value), Ok(event));
+            by_oracle(&schema, &value);
+        }
     }
+}
+
+/// What version 1 can't say.
+fn samples_2() -> Vec<(&'static str, Event)> {
+    let (_, event) = samples().remove(0);
+    let pinning = |pinned: &[u64]| Event {
+        body: Body::Room(RoomEvent {
+            pinned: Some(pinned.iter().copied().map(Seq).collect()),
+            ..RoomEvent::default()
+        }),
+        ..event.clone()
+    };
+    vec![("pins", pinning(&[7, 300])), ("no-pins", pinning(&[]))]
 }
 
 fn golden_line(name: &str, event: &Event) -> String {
@@ -197,6 +224,7 @@ fn samples() -> Vec<(&'static str, Event)> {
         slow_mode_s: Some(0),
         read_only: Some(false),
         deleted: None,
+        pinned: None,
     };
     let target = Seq(7);
     vec![
@@ -301,15 +329,17 @@ fn room() -> impl Strategy<Value = RoomEvent> {
         prop::option::of(".{0,9}"),
         any::<[Option<bool>; 3]>(),
         any::<Option<u32>>(),
+        prop::option::of(prop::collection::vec(rank(), 0..4)),
     )
         .prop_map(
-            |(kind, name, [public, read_only, deleted], slow_mode_s)| RoomEvent {
+            |(kind, name, [public, read_only, deleted], slow_mode_s, pinned)| RoomEvent {
                 kind,
                 name,
                 public,
                 slow_mode_s,
                 read_only,
                 deleted,
+                pinned,
             },
         )
 }
@@ -409,7 +439,8 @@ proptest! {
     #[test]
     fn an_event_survives_and_is_what_avro_writes(event in event()) {
         let value = encode_event(&event);
-        prop_assert_eq!(&rewritten(EVENTS.schema, &value)[..], &value[HEADER_BYTES..]);
+        let version = if schema_id(&value) == Some(EVENTS_2.id) { &EVENTS_2 } else { &EVENTS_1 };
+        prop_assert_eq!(&rewritten(version.schema, &value)[..], &value[HEADER_BYTES..]);
         prop_assert_eq!(decode_event(&value), Ok(event));
     }
 

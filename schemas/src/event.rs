@@ -19,12 +19,14 @@ use serde::{Deserialize, Serialize};
 use self::row::Row;
 use crate::{
     avro::{Codec, long, parsed_schema, unsigned},
-    framing::DecodeError,
-    subjects::EVENTS,
+    framing::{DecodeError, schema_id},
+    subjects::{EVENTS_1, EVENTS_2, version_of},
 };
 
-static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS));
-static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS, &SCHEMA));
+static SCHEMA_1: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS_1));
+static SCHEMA_2: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS_2));
+static CODEC_1: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS_1, &SCHEMA_1));
+static CODEC_2: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS_2, &SCHEMA_2));
 
 /// What `meta` holds of a letter.
 #[derive(Serialize, Deserialize)]
@@ -35,7 +37,8 @@ struct LetterMeta<'a> {
     accepted: bool,
 }
 
-/// The framed value of an event.
+/// The framed value of an event, by the oldest version of the schema that can say it: while services of two releases run
+/// side by side, the older ones can't read what only the newer can say, and nothing else.
 pub fn encode_event(event: &Event) -> Bytes {
     let row = Row {
         id: event.id.as_str().into(),
@@ -49,7 +52,12 @@ pub fn encode_event(event: &Event) -> Bytes {
         headers: header_rows(&event.headers),
         ..body_row(&event.body)
     };
-    CODEC.encode(&row)
+    match &event.body {
+        Body::Room(RoomEvent {
+            pinned: Some(_), ..
+        }) => CODEC_2.encode(&row),
+        _ => CODEC_1.encode(&row),
+    }
 }
 
 /// The event of a framed value. Any bytes may be given.
@@ -57,7 +65,11 @@ pub fn encode_event(event: &Event) -> Bytes {
 /// # Errors
 /// When the value is not one of ours; numbering does not need it, so the record keeps its place.
 pub fn decode_event(value: &[u8]) -> Result<Event, DecodeError> {
-    let mut row: Row<'static> = CODEC.decode(value)?;
+    let codec = match schema_id(value).map(|id| version_of([&EVENTS_1, &EVENTS_2], id)) {
+        Some(2) => &CODEC_2,
+        _ => &CODEC_1,
+    };
+    let mut row: Row<'static> = codec.decode(value)?;
     let headers = std::mem::take(&mut row.headers);
     Ok(Event {
         key: known("room", RoomKey::parse(&row.room).ok())?,
@@ -181,6 +193,10 @@ fn room_row(room: &RoomEvent) -> row::RoomChange<'_> {
         slow_mode_s: room.slow_mode_s.map(Into::into),
         read_only: room.read_only,
         deleted: room.deleted,
+        pinned: room
+            .pinned
+            .as_ref()
+            .map(|pinned| pinned.iter().map(|seq| long(seq.0)).collect()),
     }
 }
 
@@ -303,6 +319,11 @@ fn room(row: row::RoomChange<'static>) -> Result<Body, DecodeError> {
     let slow_mode_s = row
         .slow_mode_s
         .map(|seconds| known("room_change.slow_mode_s", u32::try_from(seconds).ok()));
+    let pinned = row.pinned.map(|pinned| {
+        let seqs = pinned.into_iter();
+        seqs.map(|seq| unsigned(seq, "room_change.pinned").map(Seq))
+            .collect::<Result<Vec<_>, _>>()
+    });
     Ok(Body::Room(RoomEvent {
         kind: kind.transpose()?,
         name: row.name.map(Into::into),
@@ -310,5 +331,6 @@ fn room(row: row::RoomChange<'static>) -> Result<Body, DecodeError> {
         slow_mode_s: slow_mode_s.transpose()?,
         read_only: row.read_only,
         deleted: row.deleted,
+        pinned: pinned.transpose()?,
     }))
 }

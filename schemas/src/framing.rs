@@ -55,23 +55,23 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
-    use crate::subjects::EVENTS;
+    use crate::subjects::EVENTS_1;
 
     #[test]
     fn a_frame_names_its_schema() {
         assert_eq!(schema_id(&[0, 0, 0, 1, 2, 9]), Some(258));
-        assert_eq!(datum(&[0, 0, 0, 0, 1, 9], &EVENTS), Ok(&[9][..]));
-        let of_reads = datum(&[0, 0, 0, 0, 2, 9], &EVENTS);
+        assert_eq!(datum(&[0, 0, 0, 0, 1, 9], &EVENTS_1), Ok(&[9][..]));
+        let of_reads = datum(&[0, 0, 0, 0, 2, 9], &EVENTS_1);
         assert_eq!(of_reads, Err(DecodeError::UnknownSchema(2)));
         for unframed in [&[][..], &[0, 0, 0, 1], &[1, 0, 0, 0, 1, 9]] {
-            assert_eq!(datum(unframed, &EVENTS), Err(DecodeError::Unframed));
+            assert_eq!(datum(unframed, &EVENTS_1), Err(DecodeError::Unframed));
         }
     }
 
     #[test]
     fn an_oversize_value_is_refused_unread() {
         let value = vec![0; VALUE_BYTES_MAX + 1];
-        let refused = datum(&value, &EVENTS);
+        let refused = datum(&value, &EVENTS_1);
         assert_eq!(refused, Err(DecodeError::TooLarge(VALUE_BYTES_MAX + 1)));
     }
 
@@ -81,7 +81,7 @@ mod tests {
         static REGISTERED: AtomicU32 = AtomicU32::new(0);
         let subject = Subject {
             registered: &REGISTERED,
-            ..EVENTS
+            ..EVENTS_1
         };
         assert_eq!(subject.written_id(), 1);
         subject.adopt(70_001);

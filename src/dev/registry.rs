@@ -43,7 +43,9 @@ pub(super) async fn serve(shutdown: &Shutdown) -> anyhow::Result<String> {
 }
 
 fn names() -> Vec<&'static str> {
-    subjects().iter().map(|subject| subject.name).collect()
+    let mut names: Vec<_> = subjects().iter().map(|subject| subject.name).collect();
+    names.dedup();
+    names
 }
 
 async fn schema(Path(id): Path<u32>) -> Response {
@@ -62,13 +64,25 @@ async fn lookup(Path(name): Path<String>, Json(asked): Json<Asked>) -> Response 
     answer(found, SCHEMA_NOT_FOUND, described)
 }
 
-async fn version(Path((name, _)): Path<(String, String)>) -> Response {
-    let found = subjects().into_iter().find(|subject| subject.name == name);
+/// One version by its number; anything else, as `latest`, is the newest.
+async fn version(Path((name, version)): Path<(String, String)>) -> Response {
+    let mut of_name = subjects()
+        .into_iter()
+        .filter(|subject| subject.name == name);
+    let found = match version.parse::<u32>() {
+        Ok(number) => of_name.find(|subject| subject.version == number),
+        Err(_) => of_name.next_back(),
+    };
     answer(found, SUBJECT_NOT_FOUND, described)
 }
 
 fn described(subject: &Subject) -> serde_json::Value {
-    json!({"subject": subject.name, "version": 1, "id": subject.id, "schema": subject.schema})
+    json!({
+        "subject": subject.name,
+        "version": subject.version,
+        "id": subject.id,
+        "schema": subject.schema,
+    })
 }
 
 fn answer(

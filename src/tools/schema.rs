@@ -33,7 +33,12 @@ fn topics() -> anyhow::Result<()> {
         let schema: serde_json::Value = serde_json::from_str(subject.schema)?;
         println!(
             "{}",
-            serde_json::json!({"subject": subject.name, "id": subject.id, "schema": schema})
+            serde_json::json!({
+                "subject": subject.name,
+                "version": subject.version,
+                "id": subject.id,
+                "schema": schema,
+            })
         );
     }
     Ok(())

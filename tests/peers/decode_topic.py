@@ -1,4 +1,4 @@
-"""A data engineer's consumer: confluent-kafka and fastavro decode every record of the topic with schemas/*.avsc alone.
+"""A data engineer's consumer: confluent-kafka and fastavro decode every record of the topic with the schemas of schemas/golden alone.
 
     decode_topic.py BROKERS SCHEMAS_FOLDER ROOM SENDER TEXT...
 
@@ -23,8 +23,9 @@ def schemas_by_id(folder):
     """What the registry would answer: the schema of each id."""
     schemas = {}
     for subject, versions in json.loads((folder / "ids.json").read_text()).items():
-        parsed = fastavro.parse_schema(json.loads((folder / f"{subject}.avsc").read_text()))
-        schemas.update({version["id"]: parsed for version in versions})
+        for version in versions:
+            written = folder / "golden" / f"{subject}.{version['version']}.avsc"
+            schemas[version["id"]] = fastavro.parse_schema(json.loads(written.read_text()))
     return schemas
 
 

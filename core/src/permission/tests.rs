@@ -102,6 +102,7 @@ fn room(kind: RoomKind, public: bool, read_only: bool) -> RoomMeta {
         slow_mode_s: 0,
         read_only,
         deleted: false,
+        pinned: Vec::new(),
         created_by: UserId::parse("owner").expect("alphabet"),
         members: 1,
         owners: 1,

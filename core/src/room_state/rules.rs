@@ -1,6 +1,6 @@
 //! Which changes a room's state has a place for. Who may make them is [`crate::permission`]'s table.
 
-use super::{MemberState, Membership, RoomMeta, subject_of};
+use super::{MemberState, Membership, PINS_MAX, RoomMeta, subject_of};
 use crate::{
     event::{Event, MemberChange, Role, RoomEvent, RoomKind},
     ids::{RoomId, RoomKey},
@@ -24,7 +24,11 @@ pub(super) fn may_alter(scene: Scene<'_>, event: &Event, fields: &RoomEvent) -> 
     // A room is made once and deleted once.
     let is_alteration = fields.kind.is_none() && fields.deleted != Some(false);
     let is_empty = *fields == RoomEvent::default();
-    is_alteration && !is_empty && is_allowed(scene, event)
+    let is_too_much = fields
+        .pinned
+        .as_ref()
+        .is_some_and(|pinned| pinned.len() > PINS_MAX);
+    is_alteration && !is_empty && !is_too_much && is_allowed(scene, event)
 }
 
 /// Whether a member's standing may change so.

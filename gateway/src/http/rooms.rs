@@ -1,6 +1,6 @@
 //! Rooms: making, finding, joining and leaving them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -11,9 +11,9 @@ use axum::{
 use roomlog_core::{
     code::{Code, Refusal},
     event::{Body as EventBody, Event, MemberChange, RoomEvent, RoomKind},
-    ids::{RoomId, RoomKey, UserId},
-    permission,
-    room_state::{MemberState, Membership},
+    ids::{RoomId, RoomKey, Seq, UserId},
+    permission::{self, Action},
+    room_state::{MemberState, Membership, PINS_MAX},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     gateway::{Carried, Gateway},
-    hub::{Entered, Purpose},
+    hub::{Caller, Entered, Purpose, page_to_show},
     publish::{Record, fresh_id},
     rate::Limit,
     room_list::Item,
@@ -91,6 +91,10 @@ pub(super) struct Settings {
     /// Least seconds between two messages of one member; 0 is none.
     #[schema(maximum = 86_400)]
     slow_mode_s: Option<u32>,
+    /// The seqs of all messages and notices that are to be on top of the room, in this order, each once;
+    /// at most 32.
+    #[schema(nullable = false)]
+    pinned: Option<Vec<u64>>,
 }
 
 /// Makes a room; its maker is its owner.
@@ -215,6 +219,7 @@ pub(super) async fn alter(
     Body(settings): Body<Settings>,
 ) -> Answer {
     let name = settings.name.as_deref().map(shown_name).transpose()?;
+        pinned: settings.pinned.as_deref().map(pins).transpose()?,
     let fields = RoomEvent {
         name: name.map(str::to_owned),
         public: settings.public,
@@ -225,10 +230,13 @@ pub(super) async fn alter(
     if fields == RoomEvent::default() {
         return Err(Problem::new(
             Code::BadRequest,
-            "name one of name, public, read_only and slow_mode_s",
+            "name one of name, public, read_only, slow_mode_s and pinned",
         ));
     }
     if fields.slow_mode_s.is_some_and(|s| s > SLOW_MODE_S_MAX) {
+    if let Some(pinned) = &fields.pinned {
+        can_be_pinned(&gateway, &signed_in.caller, &room.key(), pinned).await?;
+    }
         return Err(Problem::new(
             Code::BadRequest,
             format!("slow_mode_s is 0 to {SLOW_MODE_S_MAX}"),
@@ -385,6 +393,53 @@ pub(super) async fn carry_out(
 ) -> Result<Carried, Problem> {
     let record = Record::of(&event, &gateway.origin, None);
     let purpose = Purpose::Change(Box::new(event));
+/// What is to be pinned, each once.
+fn pins(seqs: &[u64]) -> Result<Vec<Seq>, Problem> {
+    let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
+    if distinct.len() < seqs.len() || seqs.len() > PINS_MAX || distinct.contains(&0) {
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("pinned names at most {PINS_MAX} messages, each once"),
+        ));
+    }
+    Ok(seqs.iter().copied().map(Seq).collect())
+}
+
+/// Refuses to pin what is no message and no notice. What is pinned already stays without a look.
+async fn can_be_pinned(
+    gateway: &Gateway,
+    caller: &Caller,
+    key: &RoomKey,
+    pinned: &[Seq],
+) -> Result<(), Problem> {
+    let entered = gateway
+        .hub
+        .enter(key, caller, Purpose::May(Action::Pin), None)
+        .await?;
+    let known = entered.room.map(|room| room.pinned).unwrap_or_default();
+    for seq in pinned.iter().filter(|seq| !known.contains(seq)) {
+        if *seq > entered.head {
+            return Err(no_such_message(*seq));
+        }
+        let found = page_to_show(&gateway.source, key, *seq, *seq).await;
+        let found = found.and_then(|events| events.into_iter().next());
+        let found = found.ok_or_else(|| {
+            Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
+        })?;
+        if !found.stored.kind.counts() {
+            return Err(no_such_message(*seq));
+        }
+    }
+    Ok(())
+}
+
+fn no_such_message(seq: Seq) -> Problem {
+    Problem::new(
+        Code::BadRequest,
+        format!("pinned: {seq} is no message or notice of this room"),
+    )
+}
+
     Ok(gateway
         .carry_out(&signed_in.caller, purpose, record)
         .await?)
@@ -453,6 +508,9 @@ pub(super) fn described(id: &RoomId, me: &UserId, entered: &Entered) -> RoomShow
 }
 
 pub(super) fn page_size(limit: Option<u16>) -> Result<u16, Problem> {
+        pinned: meta
+            .filter(|_| member.is_some())
+            .map(|meta| meta.pinned.iter().map(|seq| seq.0).collect()),
     let limit = limit.unwrap_or(PAGE_DEFAULT);
     if (1..=PAGE_MAX).contains(&limit) {
         Ok(limit)

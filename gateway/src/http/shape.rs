@@ -143,6 +143,10 @@ pub(super) struct RoomShown {
     /// Whether only moderators and owners post.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) read_only: Option<bool>,
+    /// The seqs of what is pinned, in the order it was; only members see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) pinned: Option<Vec<u64>>,
     /// How many are in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) members: Option<u64>,
@@ -323,9 +327,10 @@ pub(super) struct Event {
     slow_mode_s: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     read_only: Option<bool>,
-    /// Of `notice`.
+    /// Of `notice`: whether it came on top of the room. Of `room`: the seqs of all that is pinned from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pinned: Option<bool>,
+    #[schema(nullable = false)]
+    pinned: Option<Pinned>,
     /// The content is gone; or, of `room`, the room is.
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<bool>,
@@ -345,6 +350,17 @@ pub(super) struct Event {
     /// In pages: members who have read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     read_count: Option<u64>,
+}
+
+/// What an event says of what is pinned.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "the shape of what is written elsewhere")]
+enum Pinned {
+    /// Of a notice.
+    Itself(bool),
+    /// Of a room.
+    All(Vec<u64>),
 }
 
 /// A file that goes with a message.

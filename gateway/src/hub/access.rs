@@ -124,6 +124,7 @@ mod tests {
             slow_mode_s: 0,
             read_only: false,
             deleted: false,
+            pinned: Vec::new(),
             created_by: user("owner"),
             members: 2,
             owners: 1,

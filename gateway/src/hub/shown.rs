@@ -5,6 +5,7 @@ use roomlog_core::{
     amendment::{Amendment, Amendments},
     event::{Body, Event, Kind, Numbered},
     ids::{Count, RoomKey, Seq},
+    room_state::is_folded,
     session::Topic,
     stomp::{Envelope, Mark, MessageFrame, Provenance},
 };
@@ -164,10 +165,9 @@ impl Decoded {
         }
     }
 
-    /// Whether the event may change who may do what, so that it has to be judged by the room's state.
+    /// Whether the event may change the room's state, so that it has to be judged by it.
     pub(crate) fn is_judged(&self) -> bool {
-        let body = self.event.as_ref().map(|event| &event.body);
-        matches!(body, Some(Body::Member(_) | Body::Room(_)))
+        self.event.as_ref().is_some_and(is_folded)
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) mod name {
     pub(in super::super) const PARTITION_COUNT: &str = "partition_count";
     pub(in super::super) const PASSWORD: &str = "password";
     pub(in super::super) const PUBLIC: &str = "public";
+    pub(in super::super) const PINNED: &str = "pinned";
     pub(in super::super) const REACTION: &str = "reaction";
     pub(in super::super) const READ_COUNT: &str = "read_count";
     pub(in super::super) const READ_ONLY: &str = "read_only";
@@ -98,6 +99,11 @@ pub(super) fn flag(value: bool) -> AttributeValue {
 
 /// See [`text`].
 pub(super) fn bytes(value: &Bytes) -> AttributeValue {
+/// See [`text`].
+pub(super) fn numbers<N: ToString>(values: impl IntoIterator<Item = N>) -> AttributeValue {
+    AttributeValue::L(values.into_iter().map(number).collect())
+}
+
     AttributeValue::B(Blob::new(value.as_ref()))
 }
 
@@ -174,6 +180,21 @@ impl Fields {
 
     /// A whole number that must be there.
     pub(super) fn the_number<N: std::str::FromStr>(
+    /// Whole numbers in their order; none where the attribute is missing.
+    pub(super) fn numbers<N: std::str::FromStr>(
+        &mut self,
+        attribute: &str,
+    ) -> Result<Vec<N>, StoreError> {
+        let numbers = self.taken(attribute, |value| match value {
+            AttributeValue::L(values) => values
+                .iter()
+                .map(|value| value.as_n().ok()?.parse().ok())
+                .collect(),
+            _ => None,
+        })?;
+        Ok(numbers.unwrap_or_default())
+    }
+
         &mut self,
         attribute: &str,
     ) -> Result<N, StoreError> {

@@ -11,7 +11,7 @@ use roomlog_core::{
 
 use super::{
     StoreError,
-    item::{Fields, Item, bytes, flag, name, number, text},
+    item::{Fields, Item, bytes, flag, name, number, numbers, text},
     tables,
 };
 use crate::stored_event::StoredEvent;
@@ -234,6 +234,7 @@ pub(super) fn meta_attributes(meta: &RoomMeta) -> Vec<(&'static str, AttributeVa
         (name::CREATED_BY, text(meta.created_by.as_str())),
         (name::MEMBERS, number(meta.members)),
         (name::OWNERS, number(meta.owners)),
+        (name::PINNED, numbers(&meta.pinned)),
         (name::CHANGED, number(meta.changed_seq)),
     ]
 }
@@ -253,6 +254,7 @@ fn meta_from(row: &mut Fields) -> Result<Option<RoomMeta>, StoreError> {
         created_by: row.parsed(name::CREATED_BY, |id| UserId::parse(id).ok())?,
         members: row.the_number(name::MEMBERS)?,
         owners: row.the_number(name::OWNERS)?,
+        pinned: row.numbers(name::PINNED)?.into_iter().map(Seq).collect(),
         changed_seq: Seq(changed),
     }))
 }

@@ -84,6 +84,7 @@ fn a_room_and_its_members_come_back_as_they_were_written() {
         slow_mode_s: 5,
         read_only: true,
         deleted: false,
+        pinned: vec![Seq(4), Seq(2)],
         created_by: alice.clone(),
         members: 3,
         owners: 1,

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 
 /// Borrowed from the event that is written; owned by a row that was read.
 pub(super) type Text<'a> = Cow<'a, str>;
@@ -77,7 +77,8 @@ pub(super) struct MemberChange<'a> {
     pub(super) role: Option<Text<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// Written by [`RoomChange::serialize`], as a field of a later version has no place in an earlier one's record.
+#[derive(Deserialize)]
 pub(super) struct RoomChange<'a> {
     pub(super) kind: Option<Text<'a>>,
     pub(super) name: Option<Text<'a>>,
@@ -85,6 +86,9 @@ pub(super) struct RoomChange<'a> {
     pub(super) slow_mode_s: Option<i64>,
     pub(super) read_only: Option<bool>,
     pub(super) deleted: Option<bool>,
+    /// Since version 2.
+    #[serde(default)]
+    pub(super) pinned: Option<Vec<i64>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,4 +101,23 @@ pub(super) struct Notice<'a> {
 pub(super) struct Header<'a> {
     pub(super) name: Text<'a>,
     pub(super) value: Text<'a>,
+}
+
+// === impl RoomChange ===
+
+impl Serialize for RoomChange<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = 6 + usize::from(self.pinned.is_some());
+        let mut row = serializer.serialize_struct("RoomChange", fields)?;
+        row.serialize_field("kind", &self.kind)?;
+        row.serialize_field("name", &self.name)?;
+        row.serialize_field("public", &self.public)?;
+        row.serialize_field("slow_mode_s", &self.slow_mode_s)?;
+        row.serialize_field("read_only", &self.read_only)?;
+        row.serialize_field("deleted", &self.deleted)?;
+        if self.pinned.is_some() {
+            row.serialize_field("pinned", &self.pinned)?;
+        }
+        row.end()
+    }
 }

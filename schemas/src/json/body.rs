@@ -344,7 +344,10 @@ fn room_fields<M: SerializeMap>(map: &mut M, room: &RoomEvent) -> Result<(), M::
     changed(map, "public", room.public)?;
     changed(map, "slow_mode_s", room.slow_mode_s)?;
     changed(map, "read_only", room.read_only)?;
-    changed(map, "deleted", room.deleted)
+    changed(map, "deleted", room.deleted)?;
+    let pinned = room.pinned.as_ref();
+    let pinned = pinned.map(|pinned| pinned.iter().map(|seq| seq.0).collect::<Vec<_>>());
+    changed(map, "pinned", pinned)
 }
 
 /// Within JSON a raw line break is always white space, as strings can't hold one.

@@ -349,3 +349,97 @@ async fn a_moderators_notice_counts_and_stays_pinned() {
         (413, "too-large")
     );
 }
+
+#[tokio::test]
+async fn a_pinned_notice_is_found_by_who_joins_later_and_unpinned() {
+    let system = System::shared().await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let room = alice.opens_room().await;
+    let said = post(&alice, &room, "said").await.ok()["seq"].clone();
+    let notice = json!({"text": "Mind the step", "pinned": true});
+    let path = format!("rooms/{room}/notices");
+    let notice = alice.rest.post(&path, notice).await.ok()["seq"].clone();
+    let pinned =
+        async |user: &User| user.rest.get(&format!("rooms/{room}")).await.ok()["room"].clone();
+    assert!(
+        pinned(&bob).await["pinned"].is_null(),
+        "what is pinned is for members"
+    );
+    bob.joins(&room).await;
+    assert_eq!(pinned(&bob).await["pinned"], json!([notice]));
+    let page = bob.reads(&room, &format!("around={notice}&limit=1")).await;
+    assert_eq!(page["items"][0]["text"], "Mind the step");
+
+    let wish = |seqs: Value| json!({"pinned": seqs});
+    let by_member = patch(&bob, &room, wish(json!([]))).await;
+    assert_eq!(by_member.refusal(), (403, "forbidden"));
+    let joined = said.as_u64().expect("a seq") + 2;
+    let too_many: Vec<u64> = (1..=33).collect();
+    for bad in [
+        json!([said, said]),
+        json!([0]),
+        json!([10_000]),
+        json!([joined]),
+        json!(too_many),
+        json!([-1]),
+        json!("all"),
+    ] {
+        let refused = patch(&alice, &room, wish(bad.clone())).await;
+        assert_eq!(refused.refusal(), (400, "bad-request"), "{bad}");
+    }
+    let (mut watching, _) = bob.watches(&room).await;
+    let both = json!([said, notice]);
+    let changed = patch(&alice, &room, wish(both.clone())).await.ok();
+    assert_eq!(changed["room"]["pinned"], both);
+    let event = watching.message(&room).await.json();
+    assert_eq!((&event["type"], &event["pinned"]), (&json!("room"), &both));
+    patch(&alice, &room, wish(json!([]))).await.ok();
+    assert_eq!(watching.message(&room).await.json()["pinned"], json!([]));
+    assert_eq!(pinned(&bob).await["pinned"], json!([]));
+}
+
+#[tokio::test]
+async fn the_public_rooms_are_paged_and_neither_private_nor_deleted_ones_are_among_them() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    // Ids that follow one another, so that a page begins where ours do.
+    let id = |index: usize| format!("paged-{}-{index}", alice.id);
+    let make = async |index: usize, public: bool| {
+        let wish = json!({"id": id(index), "name": "Paged", "kind": "group", "public": public});
+        alice.rest.post("rooms", wish).await.ok();
+    };
+    for index in 0..5 {
+        make(index, index != 2).await;
+    }
+    delete(&alice, &id(3)).await.ok();
+    let before = format!("paged-{}-", alice.id);
+    let page = async |after: &str| {
+        let path = format!("rooms?public=true&after={after}&limit=2");
+        alice.rest.get(&path).await.ok()
+    };
+    let ids = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().expect("items").iter();
+        items
+            .map(|room| room["id"].as_str().expect("an id").to_owned())
+            .collect()
+    };
+    let first = until("all of it to be stored", SOON, async || {
+        let last = page(&id(1)).await;
+        let found = ids(&last);
+        let is_stored = found.first() == Some(&id(4));
+        if !is_stored {
+            return None;
+        }
+        Some(page(&before).await)
+    })
+    .await;
+    assert_eq!(ids(&first), [id(0), id(1)]);
+    let next = first["next"].as_str().expect("there is more");
+    let second = page(next).await;
+    assert_eq!(ids(&second)[0], id(4));
+    for bad in ["limit=0", "limit=201", "after=no%20room", "limit=x"] {
+        let path = format!("rooms?public=true&{bad}");
+        let refused = alice.rest.get(&path).await;
+        assert_eq!(refused.refusal(), (400, "bad-request"), "{bad}");
+    }
+}

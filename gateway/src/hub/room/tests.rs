@@ -89,6 +89,7 @@ fn room() -> Room {
         slow_mode_s: 0,
         read_only: false,
         deleted: false,
+        pinned: Vec::new(),
         created_by: user("owner"),
         members: 3,
         owners: 1,
