@@ -20,6 +20,7 @@ pub mod partition;
 pub mod permission;
 pub mod prefix;
 pub mod presence;
+pub mod push;
 pub mod renewal;
 pub mod resend;
 pub mod resume;

@@ -23,6 +23,7 @@ use crate::{
     },
     bulletin::Note,
     clock,
+    devices::Going,
     gateway::Gateway,
     users::{Profile, User},
 };
@@ -298,7 +299,8 @@ impl Gateway {
         ended.map_err(|error| store_refusal(&error))?;
         tracing::info!(target: "audit", %user, "signed out");
         self.announce(Note::Ended(Ending::One(user.clone(), id.into())))
-            .await
+            .await?;
+        self.forget_devices(user, Going::With(id)).await
     }
 
     /// Ends the sign-in a refresh token belongs to.
@@ -318,7 +320,8 @@ impl Gateway {
         let version = ended.map_err(|error| store_refusal(&error))?;
         tracing::info!(target: "audit", %user, "signed out everywhere");
         self.announce(Note::Ended(Ending::Before(user.clone(), version)))
-            .await
+            .await?;
+        self.forget_devices(user, Going::All).await
     }
 
     fn idle_end_s(&self, now_ms: u64) -> u64 {

@@ -3,6 +3,7 @@
 mod accounts;
 mod amendments;
 mod attachments;
+mod devices;
 mod direct;
 mod documents;
 mod entity_tag;
@@ -96,6 +97,8 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(history::page, messages::post))
         .routes(routes!(amendments::edit, amendments::delete))
         .routes(routes!(readers::list))
+        .routes(routes!(devices::keep, devices::forget))
+        .routes(routes!(devices::notifications, devices::set_notifications))
         .routes(routes!(amendments::react, amendments::unreact))
         .routes(routes!(messages::read))
         .routes(routes!(presence::room))

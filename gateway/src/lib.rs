@@ -12,6 +12,7 @@ mod auth;
 mod bulletin;
 mod clock;
 mod connection;
+mod devices;
 mod doors;
 mod friends;
 mod gateway;

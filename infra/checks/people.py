@@ -62,6 +62,8 @@ def meet(stack, front, second, room, writer):
         item.get("text") == "to everybody" for item in ask(f"{second}/api/v1/inbox", emils)["items"]
     ))
     ask(f"{api}/inbox/read", emils, {"seq": 1})
+    ask_text(f"{api}/devices/phone", doras, {}, "PUT")
+    # Her devices go with her sign-ins.
     ask_text(f"{api}/auth/logout", doras, {"everywhere": True})
     say("people find each other, become friends and part; files are granted, and notices arrive")
 

@@ -10,6 +10,7 @@
 mod accounts;
 mod amendments;
 mod bulletin;
+mod devices;
 mod error;
 mod events;
 mod files;
@@ -41,6 +42,7 @@ pub use self::{
     accounts::{LoginRow, SignUp},
     amendments::AMENDS_AT_ONCE,
     bulletin::{BULLETIN_MS, Bulletin},
+    devices::DeviceRow,
     error::StoreError,
     events::{
         Direction, EVENTS_READ_BYTES_MAX, EVENTS_READ_MAX, EventPage, EventQuery, EventWrite,

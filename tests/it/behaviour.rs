@@ -6,6 +6,7 @@ mod attachments;
 mod connect;
 mod dead_letter;
 mod dev;
+mod devices;
 mod doors;
 mod framing;
 mod heart_beat;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roomlog_core::{
     code::Code,
     event::{Kind, MemberChange, Role, RoomKind},
+    push::Notify,
 };
 use serde_json::{Map, Value, json};
 use utoipa::{
@@ -219,6 +220,11 @@ pub(super) fn kind() -> Schema {
 /// The roles in a room.
 pub(super) fn role() -> Schema {
     names(Role::ALL.iter().map(|role| role.as_str()))
+}
+
+/// Of which messages of a room somebody wants to hear.
+pub(super) fn notify() -> Schema {
+    names(Notify::ALL.iter().map(|notify| notify.as_str()))
 }
 
 /// What a membership event says happened.

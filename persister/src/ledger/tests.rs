@@ -143,6 +143,7 @@ impl Rows {
                     membership: membership.copied(),
                     read_seq,
                     read_count,
+                    notify: Default::default(),
                 };
                 (pair.0.clone(), row)
             })

@@ -48,14 +48,15 @@ pub(super) mod name {
     pub(in super::super) const MENTION: &str = "mention";
     pub(in super::super) const MUTED: &str = "muted";
     pub(in super::super) const NAME: &str = "name";
+    pub(in super::super) const NOTIFY: &str = "notify";
     pub(in super::super) const OFFSET: &str = "offset";
     pub(in super::super) const ON: &str = "on";
     pub(in super::super) const OWNERS: &str = "owners";
     pub(in super::super) const PARTITION: &str = "partition";
     pub(in super::super) const PARTITION_COUNT: &str = "partition_count";
     pub(in super::super) const PASSWORD: &str = "password";
-    pub(in super::super) const PUBLIC: &str = "public";
     pub(in super::super) const PINNED: &str = "pinned";
+    pub(in super::super) const PUBLIC: &str = "public";
     pub(in super::super) const REACTION: &str = "reaction";
     pub(in super::super) const READ_COUNT: &str = "read_count";
     pub(in super::super) const READ_ONLY: &str = "read_only";
@@ -65,6 +66,7 @@ pub(super) mod name {
     pub(in super::super) const ROOM_SHARD: &str = "room_shard";
     pub(in super::super) const SENDER: &str = "sender";
     pub(in super::super) const SEQ: &str = "seq";
+    pub(in super::super) const TOKEN: &str = "token";
     pub(in super::super) const TOPIC: &str = "topic";
     pub(in super::super) const SESSION: &str = "session";
     pub(in super::super) const SESSIONS_VERSION: &str = "sessions_version";
@@ -98,12 +100,12 @@ pub(super) fn flag(value: bool) -> AttributeValue {
 }
 
 /// See [`text`].
-pub(super) fn bytes(value: &Bytes) -> AttributeValue {
-/// See [`text`].
 pub(super) fn numbers<N: ToString>(values: impl IntoIterator<Item = N>) -> AttributeValue {
     AttributeValue::L(values.into_iter().map(number).collect())
 }
 
+/// See [`text`].
+pub(super) fn bytes(value: &Bytes) -> AttributeValue {
     AttributeValue::B(Blob::new(value.as_ref()))
 }
 
@@ -178,8 +180,6 @@ impl Fields {
         })
     }
 
-    /// A whole number that must be there.
-    pub(super) fn the_number<N: std::str::FromStr>(
     /// Whole numbers in their order; none where the attribute is missing.
     pub(super) fn numbers<N: std::str::FromStr>(
         &mut self,
@@ -195,6 +195,8 @@ impl Fields {
         Ok(numbers.unwrap_or_default())
     }
 
+    /// A whole number that must be there.
+    pub(super) fn the_number<N: std::str::FromStr>(
         &mut self,
         attribute: &str,
     ) -> Result<N, StoreError> {

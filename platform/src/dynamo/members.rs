@@ -3,6 +3,7 @@
 use futures_util::FutureExt as _;
 use roomlog_core::{
     ids::{Count, RoomId, RoomKey, Seq, UserId},
+    push::Notify,
     unread::ReadPosition,
 };
 
@@ -161,6 +162,21 @@ impl Store {
             moving.begin(self.move_read(mark).boxed()).await?;
         }
         moving.finish().await.map(drop)
+    }
+
+    /// Keeps of which messages of a room somebody wants to hear. They need not be stored as a member yet.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn set_notify(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        notify: Notify,
+    ) -> Result<(), StoreError> {
+        let change = Change::default().set(name::NOTIFY, text(notify.as_str()));
+        let key = member_key(room.as_str(), user);
+        self.update(tables::MEMBERS, key, change).await.map(drop)
     }
 
     async fn move_read(&self, mark: &ReadMark) -> Result<Moved, StoreError> {

@@ -5,6 +5,7 @@ use roomlog_core::{
     account::folded,
     event::{Kind, Role, RoomKind},
     ids::{Count, RoomId, RoomKey, Seq, UserId},
+    push::Notify,
     room_log::{Head, Position},
     room_state::{MemberState, Membership, RoomMeta},
 };
@@ -59,6 +60,8 @@ pub struct MemberRow {
     pub read_seq: Seq,
     /// The count there.
     pub read_count: Count,
+    /// Of which messages they want to hear while they are away.
+    pub notify: Notify,
 }
 
 /// One room of one user.
@@ -231,10 +234,10 @@ pub(super) fn meta_attributes(meta: &RoomMeta) -> Vec<(&'static str, AttributeVa
         (name::SLOW_MODE_S, number(meta.slow_mode_s)),
         (name::READ_ONLY, flag(meta.read_only)),
         (name::DELETED, flag(meta.deleted)),
+        (name::PINNED, numbers(&meta.pinned)),
         (name::CREATED_BY, text(meta.created_by.as_str())),
         (name::MEMBERS, number(meta.members)),
         (name::OWNERS, number(meta.owners)),
-        (name::PINNED, numbers(&meta.pinned)),
         (name::CHANGED, number(meta.changed_seq)),
     ]
 }
@@ -251,10 +254,10 @@ fn meta_from(row: &mut Fields) -> Result<Option<RoomMeta>, StoreError> {
         slow_mode_s: row.the_number(name::SLOW_MODE_S)?,
         read_only: row.flag(name::READ_ONLY)?,
         deleted: row.flag(name::DELETED)?,
+        pinned: row.numbers(name::PINNED)?.into_iter().map(Seq).collect(),
         created_by: row.parsed(name::CREATED_BY, |id| UserId::parse(id).ok())?,
         members: row.the_number(name::MEMBERS)?,
         owners: row.the_number(name::OWNERS)?,
-        pinned: row.numbers(name::PINNED)?.into_iter().map(Seq).collect(),
         changed_seq: Seq(changed),
     }))
 }
@@ -269,6 +272,10 @@ impl MemberRow {
             membership: membership_from(&mut row)?,
             read_seq: Seq(row.number(name::READ_SEQ)?.unwrap_or(0)),
             read_count: Count(row.number(name::READ_COUNT)?.unwrap_or(0)),
+            notify: row
+                .text(name::NOTIFY)?
+                .and_then(|notify| Notify::parse(&notify))
+                .unwrap_or_default(),
         })
     }
 }

@@ -25,6 +25,7 @@ pub(super) const MENTIONS: &str = "mentions";
 pub(super) const PATCHES: &str = "patches";
 pub(super) const REACTIONS: &str = "reactions";
 pub(super) const FRIENDS: &str = "friends";
+pub(super) const DEVICES: &str = "devices";
 pub(super) const ATTACHMENTS: &str = "attachments";
 
 /// Index of `rooms`: the rooms of a partition with their heads.
@@ -67,7 +68,7 @@ struct Index {
     includes: &'static [&'static str],
 }
 
-/// Every table of the system. Those nothing is written to yet are made as well, so that the set is one.
+/// Every table of the system.
 fn all() -> Vec<Table> {
     use ScalarAttributeType::{N, S};
     let table = |name, hash, range| Table {
@@ -128,7 +129,7 @@ fn all() -> Vec<Table> {
         },
         table(ATTACHMENTS, name::ATTACHMENT, None),
         table(FRIENDS, name::USER, Some((name::FRIEND, S))),
-        table("devices", name::USER, Some(("token", S))),
+        table(DEVICES, name::USER, Some((name::TOKEN, S))),
     ]
 }
 

@@ -59,6 +59,7 @@ variable "services" {
         sessions    = ["BatchGetItem", "DeleteItem", "GetItem", "UpdateItem"]
         friends     = ["DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
         attachments = ["BatchGetItem", "UpdateItem"]
+        devices     = ["DeleteItem", "PutItem", "Query"]
       }
       indexes     = { rooms = ["public"], users = ["by_name"] }
       port        = 8080

@@ -79,7 +79,7 @@ run "lets_gateways_append_and_read_but_not_move_rows" {
   }
 
   assert {
-    condition     = toset(flatten([for statement in jsondecode(aws_iam_role_policy.task["gateway"].policy).Statement : statement.Resource if length(setintersection(statement.Action, ["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"])) > 0])) == toset([for table in ["attachments", "friends", "members", "mentions", "sessions", "users"] : "arn:aws:dynamodb:us-east-1:123456789012:table/test.${table}"])
+    condition     = toset(flatten([for statement in jsondecode(aws_iam_role_policy.task["gateway"].policy).Statement : statement.Resource if length(setintersection(statement.Action, ["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"])) > 0])) == toset([for table in ["attachments", "devices", "friends", "members", "mentions", "sessions", "users"] : "arn:aws:dynamodb:us-east-1:123456789012:table/test.${table}"])
     error_message = "a gateway may write rows that follow from the log"
   }
 
