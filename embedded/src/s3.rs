@@ -120,7 +120,7 @@ async fn answer(
     for name in ["origin", "methods", "headers"] {
         let name = HeaderName::try_from(format!("access-control-allow-{name}"));
         let value = HeaderValue::from_static(match method {
-            Method::OPTIONS => "*, GET, PUT, content-type, range",
+            Method::OPTIONS => "*, GET, PUT, content-type, if-none-match, range",
             _ => "*",
         });
         if let Ok(name) = name {
@@ -157,6 +157,11 @@ impl Bucket {
         let key = key.ok_or(Refused(StatusCode::NOT_FOUND, "NoSuchBucket"))?;
         match *method {
             Method::PUT => {
+                let is_once = headers.get(header::IF_NONE_MATCH).is_some();
+                if is_once && self.shelf.get(key).await?.is_some() {
+                    let code = "PreconditionFailed";
+                    return Err(Refused(StatusCode::PRECONDITION_FAILED, code));
+                }
                 let media_type = headers
                     .get(header::CONTENT_TYPE)
                     .and_then(|value| value.to_str().ok());

@@ -15,6 +15,9 @@ use crate::config::Files as Config;
 
 /// How long an upload may begin after it was granted.
 pub const UPLOAD_TTL: Duration = Duration::from_secs(5 * 60);
+/// The header `if-none-match` of an upload, signed with the rest: S3 takes the first, and turns down (412) whatever else
+/// is put to the same address, so that nobody changes a file that was looked at.
+pub const UPLOAD_ONCE: &str = "*";
 /// How long a download may begin after it was granted.
 pub const DOWNLOAD_TTL: Duration = Duration::from_secs(5 * 60);
 /// How much of an upload is looked at, in bytes: types are told by less.
@@ -155,6 +158,7 @@ impl Files {
         let headers = action.headers_mut();
         headers.insert("content-length", size_bytes.to_string());
         headers.insert("content-type", media_type.to_owned());
+        headers.insert("if-none-match", UPLOAD_ONCE.to_owned());
         Ok(action.sign(UPLOAD_TTL).to_string())
     }
 

@@ -77,6 +77,9 @@ struct UploadHeaders<'a> {
     size: String,
 }
 
+    /// The address takes one upload.
+    #[serde(rename = "if-none-match")]
+    once: &'static str,
 /// A granted attachment.
 #[derive(Serialize, ToSchema)]
 struct GrantedFile<'a> {
@@ -125,6 +128,7 @@ impl<'a> UploadJson<'a> {
                 size: grant.file.size_bytes.to_string(),
             },
             expires_in: grant.expires_in_s,
+                once: roomlog_platform::s3::UPLOAD_ONCE,
         }
     }
 }

@@ -24,6 +24,7 @@ async fn puts(upload: &Value, media_type: Option<&str>, bytes: &[u8]) -> u16 {
     let request = client()
         .put(url)
         .header(header::CONTENT_TYPE, media_type.unwrap_or(granted))
+        .header(header::IF_NONE_MATCH, "*")
         .body(bytes.to_vec());
     request.send().await.expect("an answer").status().as_u16()
 }
@@ -151,7 +152,12 @@ async fn the_signature_holds_an_upload_to_its_size_type_and_place() {
     }
     let read = client().get(url).send().await.expect("an answer");
     assert_eq!(read.status(), 403, "an upload is no download");
+    let many_times = client().put(url).header(header::CONTENT_TYPE, "image/png");
+    let many_times = many_times.body(PNG).send().await.expect("an answer");
+    assert_eq!(many_times.status(), 403, "without the condition");
     assert_eq!(puts(upload, None, PNG).await, 200);
+    let again = puts(upload, None, PNG).await;
+    assert_eq!(again, 412, "a file that is there stays what it is");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ resource "aws_s3_bucket_cors_configuration" "attachments" {
     # Pages upload with PUT, to addresses that gateways sign.
     allowed_methods = ["GET", "HEAD", "PUT"]
     allowed_origins = var.allowed_origins
-    allowed_headers = ["content-type"]
+    allowed_headers = ["content-type", "if-none-match"]
     expose_headers  = ["etag"]
     max_age_seconds = 3600
   }
