@@ -163,6 +163,15 @@ impl Amended {
         }
     }
 
+    /// The last event that changed it; zero for none.
+    pub fn last_change(&self) -> Seq {
+        let edits = self.edits.values().map(|edit| edit.seq);
+        let reactions = self.reactions.values().map(|(seq, _)| *seq);
+        let deletion = self.deletion.iter().map(|deletion| deletion.seq);
+        let changes = edits.chain(reactions).chain(deletion);
+        changes.max().unwrap_or(Seq::ZERO)
+    }
+
     /// Its deletion, which nothing undoes.
     pub fn deletion(&self) -> Option<&Deletion> {
         self.deletion.as_ref()
