@@ -25,6 +25,9 @@ const PROFILES_PER_MINUTE: u32 = 10;
 const FRIENDS_PER_MINUTE: u32 = 30;
 /// Uploads of one user: each is a row and an object, kept for good.
 const FILES_PER_MINUTE: u32 = 60;
+/// Pictures asked for from one address, without a token: each is a read of the store. A page shows some hundreds, and
+/// remembers them for minutes.
+const PICTURES_PER_MINUTE: u32 = 3_000;
 
 /// How often somebody may knock, by address and by account.
 #[derive(Debug)]
@@ -38,6 +41,7 @@ pub(crate) struct Doors {
     profiles: Buckets,
     friends: Buckets,
     files: Buckets,
+    pictures: Buckets,
 }
 
 // === impl Doors ===
@@ -57,6 +61,7 @@ impl Doors {
             profiles: Buckets::new(Limit::Profiles, per_minute(PROFILES_PER_MINUTE)),
             friends: Buckets::new(Limit::Friends, per_minute(FRIENDS_PER_MINUTE)),
             files: Buckets::new(Limit::Files, per_minute(FILES_PER_MINUTE)),
+            pictures: Buckets::new(Limit::Pictures, per_minute(PICTURES_PER_MINUTE)),
         }
     }
 
@@ -92,6 +97,11 @@ impl Doors {
     /// Counts an upload.
     pub(crate) fn file(&self, user: &UserId) -> Result<Option<Left>, Empty> {
         self.files.take(user)
+    }
+
+    /// Counts a look at a picture by nobody in particular.
+    pub(crate) fn picture(&self, from: Origin) -> Result<Option<Left>, Empty> {
+        self.pictures.take(from)
     }
 
     /// Counts a connection, or a renewal of somebody who was signed in.

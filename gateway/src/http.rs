@@ -10,6 +10,7 @@ mod entity_tag;
 mod friends;
 mod history;
 mod inbox;
+mod limits;
 mod listener;
 mod me;
 mod members;
@@ -35,19 +36,15 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{any, get},
+    routing::any,
 };
-use roomlog_core::{code::Code, limits::Limits};
+use roomlog_core::code::Code;
 use roomlog_platform::shutdown::Shutdown;
-use serde_json::json;
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{
-    problem::{Answer, Problem},
-    shape::Ready,
-};
+use self::{problem::Problem, shape::Ready};
 use crate::gateway::Gateway;
 
 /// What a JSON body may hold beyond the text it carries.
@@ -78,6 +75,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(attachments::grant_picture))
         .routes(routes!(attachments::grant))
         .routes(routes!(attachments::show))
+        .routes(routes!(attachments::picture))
         .routes(routes!(users::search))
         .routes(routes!(users::show))
         .routes(routes!(friends::list))
@@ -85,7 +83,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(inbox::page))
         .routes(routes!(inbox::read))
         .routes(routes!(inbox::tell_all))
-        .routes(routes!(limits))
+        .routes(routes!(limits::show))
         .routes(routes!(rooms::list, rooms::create))
         .routes(routes!(rooms::show, rooms::alter, rooms::delete))
         .routes(routes!(rooms::join))
@@ -97,10 +95,10 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(history::page, messages::post))
         .routes(routes!(amendments::edit, amendments::delete))
         .routes(routes!(readers::list))
-        .routes(routes!(devices::keep, devices::forget))
-        .routes(routes!(devices::notifications, devices::set_notifications))
         .routes(routes!(amendments::react, amendments::unreact))
         .routes(routes!(messages::read))
+        .routes(routes!(devices::keep, devices::forget))
+        .routes(routes!(devices::notifications, devices::set_notifications))
         .routes(routes!(presence::room))
         .routes(routes!(presence::viewers))
         .routes(routes!(presence::query))
@@ -121,7 +119,6 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .layer(cors(&gateway.config.gateway.allowed_origins));
     let (router, document) = documented(api).split_for_parts();
     router
-        .route("/api/v1/avatars/{id}", get(attachments::picture))
         .merge(documents::routes(&openapi::document(document)))
         .route("/ws", any(upgrade::upgrade))
         .route("/ws/websocket", any(upgrade::upgrade))
@@ -201,49 +198,4 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     };
     let waiting_for = gateway.readiness.waiting_for();
     (status, Json(Ready { waiting_for })).into_response()
-}
-
-/// Every limit that clients meet.
-#[utoipa::path(
-    get, path = "/limits", tag = "limits", operation_id = "getLimits", security(()),
-    responses((status = 200, body = std::collections::BTreeMap<String, u64>, description = "Each by its name; the unit ends it.")),
-)]
-async fn limits(State(gateway): State<Arc<Gateway>>) -> Answer {
-    let limits = &gateway.limits;
-    Ok(Json(json!({
-        "text_bytes_max": limits.text_bytes_max,
-        "frame_body_bytes_max": limits.frame_body_bytes_max,
-        "headers_max": limits.headers_max,
-        "header_line_bytes_max": limits.header_line_bytes_max,
-        "headers_bytes_max": limits.headers_bytes_max,
-        "unauthenticated_frame_bytes_max": limits.unauthenticated_frame_bytes_max,
-        "websocket_message_bytes_max": limits.websocket_message_bytes_max,
-        "meta_bytes_max": limits.meta_bytes_max,
-        "mentions_max": limits.mentions_max,
-        "attachments_max": limits.attachments_max,
-        "attachment_bytes_max": limits.attachment_bytes_max,
-        "avatar_bytes_max": limits.avatar_bytes_max,
-        "own_headers_max": limits.own_headers_max,
-        "own_headers_bytes_max": limits.own_headers_bytes_max,
-        "subscriptions_max": limits.subscriptions_max,
-        "transactions_max": limits.transactions_max,
-        "transaction_frames_max": limits.transaction_frames_max,
-        "sends_per_second": limits.sends_per_second,
-        "sends_burst": limits.sends_burst,
-        "requests_per_second": limits.requests_per_second,
-        "requests_burst": limits.requests_per_second.saturating_mul(Limits::REQUESTS_BURST_S),
-        "frames_per_second": limits.frames_per_second,
-        "frames_burst": limits.frames_per_second.saturating_mul(Limits::FRAMES_BURST_S),
-        "subscribes_per_second": limits.subscribes_per_second,
-        "sign_ins_per_minute": limits.sign_ins_per_minute,
-        "guests_per_minute": limits.guests_per_minute,
-        "connects_per_minute": limits.connects_per_minute,
-        "rooms_per_user_max": limits.rooms_per_user_max,
-        "members_per_room_max": limits.members_per_room_max,
-        "connections_per_user_max": limits.connections_per_user_max,
-        "connect_timeout_ms": limits.connect_timeout_ms,
-        "history_max": limits.history_max,
-        "resume_events_max": limits.resume_events_max,
-    }))
-    .into_response())
 }

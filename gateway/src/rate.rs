@@ -54,6 +54,8 @@ pub(crate) enum Limit {
     Friends,
     /// Uploads of one user.
     Files,
+    /// Pictures asked for from one address.
+    Pictures,
     /// Connections of one user.
     Connections,
     /// Rooms of one user.
@@ -128,6 +130,7 @@ impl Limit {
             Self::Profiles => "profiles",
             Self::Friends => "friends",
             Self::Files => "files",
+            Self::Pictures => "pictures",
             Self::Connections => "connections",
             Self::Rooms => "rooms",
             Self::Members => "members",
@@ -146,6 +149,7 @@ impl Limit {
             Self::Profiles => "too many changes of name or picture, wait a little",
             Self::Friends => "too many friend requests, wait a little",
             Self::Files => "too many uploads, wait a little",
+            Self::Pictures => "too many pictures at once from this address",
             Self::Connections | Self::Rooms | Self::Members => "there is no room for one more",
         }
     }

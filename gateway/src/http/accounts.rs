@@ -23,6 +23,7 @@ use super::{
     openapi::{BODY, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Body, Raw, SignedIn, parse},
+    rooms::has_place,
     shape::{Entered, Person, Ticket},
 };
 use crate::{
@@ -247,6 +248,8 @@ async fn join(gateway: &Gateway, user: &User, key: RoomKey) -> Result<(), Refusa
         user: user.id.clone(),
         is_admin: false,
     };
+    let entered = gateway.hub.enter(&key, &caller, Purpose::FIND, None);
+    has_place(gateway, &entered.await?)?;
     let event = membership_event(user, key, MemberChange::Joined);
     let record = Record::of(&event, &gateway.origin, None);
     let purpose = Purpose::Change(Box::new(event));

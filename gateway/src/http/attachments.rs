@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    meter::Meter,
     openapi::{BODY, FIND, MEMBERS, SIGNED_IN, SPEAK, refusals},
     problem::{Answer, Problem},
     request::{Body, Room, SignedIn},
 };
 use crate::{
+    address::Origin,
     attachments::{AVATARS_PATH, Grant, Wish},
     gateway::Gateway,
     hub::Purpose,
@@ -75,11 +77,11 @@ struct UploadHeaders<'a> {
     media_type: &'a str,
     #[serde(rename = "content-length")]
     size: String,
-}
-
     /// The address takes one upload.
     #[serde(rename = "if-none-match")]
     once: &'static str,
+}
+
 /// A granted attachment.
 #[derive(Serialize, ToSchema)]
 struct GrantedFile<'a> {
@@ -126,9 +128,9 @@ impl<'a> UploadJson<'a> {
             headers: UploadHeaders {
                 media_type: &grant.file.media_type,
                 size: grant.file.size_bytes.to_string(),
+                once: roomlog_platform::s3::UPLOAD_ONCE,
             },
             expires_in: grant.expires_in_s,
-                once: roomlog_platform::s3::UPLOAD_ONCE,
         }
     }
 }
@@ -238,7 +240,19 @@ pub(super) async fn show(
 }
 
 /// Leads anybody to a profile image: pages show them without a token.
-pub(super) async fn picture(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Answer {
+#[utoipa::path(
+    get, path = "/avatars/{id}", tag = "files", operation_id = "getPicture", security(()),
+    params(("id" = String, Path, description = "The picture's id.")),
+    responses((status = 307, description = "To its address.")),
+    extensions(("x-refusals" = json!(refusals(&[&[Code::NotFound, Code::TooMany, Code::StoreUnavailable, Code::Internal]])))),
+)]
+pub(super) async fn picture(
+    State(gateway): State<Arc<Gateway>>,
+    from: Origin,
+    meter: Meter,
+    Path(id): Path<String>,
+) -> Answer {
+    meter.note(gateway.doors.picture(from))?;
     let file = gateway.file(&id).await?;
     if file.room.is_some() {
         return Err(Problem::new(Code::NotFound, "there is no such picture"));

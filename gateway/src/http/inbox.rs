@@ -21,7 +21,7 @@ use super::{
     notices::checked_text,
     openapi::{BODY, IdempotencyKey, SIGNED_IN, refusals},
     problem::{Answer, Problem},
-    request::{Body, Parameters, Raw, Sender, SignedIn},
+    request::{Body, Parameters, Raw, SignedIn},
 };
 use crate::{gateway::Gateway, hub::page_to_show, inbox::tell_everyone, publish::fresh_id};
 
@@ -157,7 +157,7 @@ pub(super) async fn read(
 )]
 pub(super) async fn tell_all(
     State(gateway): State<Arc<Gateway>>,
-    Sender(signed_in): Sender,
+    signed_in: SignedIn,
     headers: axum::http::HeaderMap,
     Body(notice): Body<Notice>,
 ) -> Answer {

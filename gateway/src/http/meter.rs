@@ -3,14 +3,14 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{
     extract::{FromRequestParts, Request},
     http::{HeaderName, HeaderValue, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use roomlog_core::code::Refusal;
 
@@ -19,6 +19,7 @@ use crate::{
     address::{Origin, Peer},
     gateway::Gateway,
     rate::{Empty, Left},
+    users::User,
 };
 
 pub(super) const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -27,8 +28,15 @@ pub(super) const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// Carries what is left of a request's rate from where it is counted to its answer. A request that is counted twice
 /// shows what was counted last.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Meter(Arc<Mutex<Option<Left>>>);
+#[derive(Clone, Default)]
+pub(super) struct Meter(Arc<Mutex<Reading>>);
+
+#[derive(Default)]
+struct Reading {
+    left: Option<Left>,
+    /// Whose request it is, as long as nothing was counted: it is to count as an event, and may turn out to be none.
+    uncounted: Option<Arc<User>>,
+}
 
 // === impl Meter ===
 
@@ -39,16 +47,37 @@ impl Meter {
             Ok(left) => *left,
             Err(empty) => Some(empty.left),
         };
+        let mut reading = self.reading();
+        reading.uncounted = None;
         if left.is_some() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = left;
+            reading.left = left;
         }
+        drop(reading);
         counted
             .map(drop)
             .map_err(|empty| Refusal::from(empty).into())
     }
 
+    /// The request is to be an event of this user's, and is counted when that is made.
+    pub(super) fn expect_event(&self, user: &Arc<User>) {
+        self.reading().uncounted = Some(Arc::clone(user));
+    }
+
+    /// Counts what was to be an event and did not come to that as the request it was.
+    fn settle(&self) -> Result<(), Problem> {
+        let uncounted = self.reading().uncounted.take();
+        match uncounted {
+            Some(user) => self.note(user.request()),
+            None => Ok(()),
+        }
+    }
+
     fn left(&self) -> Option<Left> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reading().left
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,6 +109,9 @@ pub(super) async fn shown(mut request: Request, next: Next) -> Response {
     let meter = Meter::default();
     request.extensions_mut().insert(meter.clone());
     let mut response = next.run(request).await;
+    if let Err(too_many) = meter.settle() {
+        response = too_many.into_response();
+    }
     if let Some(left) = meter.left() {
         let headers = response.headers_mut();
         headers.insert(LIMIT, HeaderValue::from(left.limit));

@@ -30,7 +30,8 @@ pub(super) struct SignedIn {
     pub(super) meter: Meter,
 }
 
-/// The signed-in sender of an event, which counts as a message and not as a request: a retry of it is free.
+/// The signed-in sender of an event, which counts as a message and not as a request: a retry of it is free, and what turns
+/// out to be no event counts as a request.
 pub(super) struct Sender(pub(super) SignedIn);
 
 /// A body that is this JSON. Its content type does not matter: browsers can't send one of these unasked, since every
@@ -106,7 +107,8 @@ impl FromRequestParts<Arc<Gateway>> for Sender {
             user: user.id.clone(),
             is_admin: identity.is_admin,
         };
-        let meter = parts.extensions.get().cloned().unwrap_or_default();
+        let meter: Meter = parts.extensions.get().cloned().unwrap_or_default();
+        meter.expect_event(&user);
         Ok(Self(SignedIn {
             user,
             identity,

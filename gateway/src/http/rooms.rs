@@ -172,12 +172,7 @@ pub(super) async fn join(
         return Ok(Json(Done { seq }).into_response());
     }
     has_room_for_one_more(&gateway, &signed_in.user).await?;
-    let members = entered.room.map_or(0, |room| room.members as usize);
-    let max = gateway.limits.members_per_room_max;
-    if members >= max {
-        let message = format!("a room has at most {max} members");
-        return Err(Limit::Members.reached(message).into());
-    }
+    has_place(&gateway, &entered)?;
     change(&gateway, &signed_in, &room, MemberChange::Joined).await
 }
 
@@ -219,12 +214,12 @@ pub(super) async fn alter(
     Body(settings): Body<Settings>,
 ) -> Answer {
     let name = settings.name.as_deref().map(shown_name).transpose()?;
-        pinned: settings.pinned.as_deref().map(pins).transpose()?,
     let fields = RoomEvent {
         name: name.map(str::to_owned),
         public: settings.public,
         slow_mode_s: settings.slow_mode_s,
         read_only: settings.read_only,
+        pinned: settings.pinned.as_deref().map(pins).transpose()?,
         ..RoomEvent::default()
     };
     if fields == RoomEvent::default() {
@@ -234,13 +229,13 @@ pub(super) async fn alter(
         ));
     }
     if fields.slow_mode_s.is_some_and(|s| s > SLOW_MODE_S_MAX) {
-    if let Some(pinned) = &fields.pinned {
-        can_be_pinned(&gateway, &signed_in.caller, &room.key(), pinned).await?;
-    }
         return Err(Problem::new(
             Code::BadRequest,
             format!("slow_mode_s is 0 to {SLOW_MODE_S_MAX}"),
         ));
+    }
+    if let Some(pinned) = &fields.pinned {
+        can_be_pinned(&gateway, &signed_in.caller, &room.key(), pinned).await?;
     }
     let event = event(&signed_in, &room.0, EventBody::Room(fields));
     let carried = carry_out(&gateway, &signed_in, event).await?;
@@ -393,6 +388,11 @@ pub(super) async fn carry_out(
 ) -> Result<Carried, Problem> {
     let record = Record::of(&event, &gateway.origin, None);
     let purpose = Purpose::Change(Box::new(event));
+    Ok(gateway
+        .carry_out(&signed_in.caller, purpose, record)
+        .await?)
+}
+
 /// What is to be pinned, each once.
 fn pins(seqs: &[u64]) -> Result<Vec<Seq>, Problem> {
     let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
@@ -440,11 +440,6 @@ fn no_such_message(seq: Seq) -> Problem {
     )
 }
 
-    Ok(gateway
-        .carry_out(&signed_in.caller, purpose, record)
-        .await?)
-}
-
 /// A name people can see.
 fn shown_name(name: &str) -> Result<&str, Problem> {
     let name = name.trim();
@@ -455,6 +450,20 @@ fn shown_name(name: &str) -> Result<&str, Problem> {
         ));
     }
     Ok(name)
+}
+
+/// Refuses where a room has as many members as it may.
+pub(super) fn has_place(gateway: &Gateway, entered: &Entered) -> Result<(), Refusal> {
+    let members = entered
+        .room
+        .as_ref()
+        .map_or(0, |room| room.members as usize);
+    let max = gateway.limits.members_per_room_max;
+    if members >= max {
+        let message = format!("a room has at most {max} members");
+        return Err(Limit::Members.reached(message));
+    }
+    Ok(())
 }
 
 pub(super) async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Result<(), Problem> {
@@ -499,6 +508,9 @@ pub(super) fn described(id: &RoomId, me: &UserId, entered: &Entered) -> RoomShow
         public: meta.map(|meta| meta.public),
         slow_mode_s: meta.map(|meta| meta.slow_mode_s),
         read_only: meta.map(|meta| meta.read_only),
+        pinned: meta
+            .filter(|_| member.is_some())
+            .map(|meta| meta.pinned.iter().map(|seq| seq.0).collect()),
         members: meta.map(|meta| meta.members.into()),
         created_by: meta.map(|meta| meta.created_by.as_str().to_owned()),
         role: member.map(|member| member.role.as_str()),
@@ -508,9 +520,6 @@ pub(super) fn described(id: &RoomId, me: &UserId, entered: &Entered) -> RoomShow
 }
 
 pub(super) fn page_size(limit: Option<u16>) -> Result<u16, Problem> {
-        pinned: meta
-            .filter(|_| member.is_some())
-            .map(|meta| meta.pinned.iter().map(|seq| seq.0).collect()),
     let limit = limit.unwrap_or(PAGE_DEFAULT);
     if (1..=PAGE_MAX).contains(&limit) {
         Ok(limit)

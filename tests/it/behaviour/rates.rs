@@ -16,6 +16,7 @@ const SENDS_BURST: usize = 5;
 const REQUESTS_BURST: usize = 10;
 const TEXT_MAX: usize = 100;
 const SUBSCRIPTIONS_MAX: usize = 4;
+const GUEST_ROOM: &str = "guests";
 
 /// A system with small limits behind one proxy, which is this test.
 async fn narrow() -> &'static System {
@@ -35,6 +36,7 @@ async fn narrow() -> &'static System {
         ("ROOMLOG_MEMBERS_PER_ROOM", "2"),
         ("ROOMLOG_TEXT_BYTES", "100"),
         ("ROOMLOG_TRUSTED_PROXIES", "1"),
+        ("ROOMLOG_GUEST_ROOM", GUEST_ROOM),
     ];
     NARROW
         .get_or_init(|| System::start_with(Shape::single(Stack::chosen()), &settings))
@@ -150,6 +152,52 @@ async fn requests_beyond_the_rate_are_refused_and_every_answer_says_what_is_left
     assert!(counted(system, "requests").await > 0);
     // It is their rate and nobody else's.
     system.user("other").rest.get("me").await.ok();
+}
+
+#[tokio::test]
+async fn what_is_refused_counts_too() {
+    let system = narrow().await;
+    let path = format!("rooms/{}/messages", system.user("host").opens_room().await);
+    let tries: [(&str, Method, &str, Value); 4] = [
+        ("no message", Method::POST, &path, json!({"text": 5})),
+        ("no notice", Method::POST, "notices", json!({"text": ""})),
+        (
+            "nowhere",
+            Method::POST,
+            "rooms/no%20room/messages",
+            json!({"text": "x"}),
+        ),
+        (
+            "no reaction",
+            Method::PATCH,
+            "rooms/r/messages/none",
+            json!({}),
+        ),
+    ];
+    for (index, (what, method, path, body)) in tries.into_iter().enumerate() {
+        let user = system.user(&format!("wrong-{index}"));
+        let ask = || user.rest.ask(method.clone(), path, Some(body.clone()), &[]);
+        let answers = join_all((0..4 * REQUESTS_BURST).map(|_| ask())).await;
+        let count = refused(&answers, REQUESTS_BURST);
+        assert!(count > 0 && count < answers.len(), "{what}: {answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_finds_no_place_in_a_full_room() {
+    let system = narrow().await;
+    let (host, second) = (system.user("host"), system.user("second"));
+    let room = json!({"id": GUEST_ROOM, "name": "Guests", "kind": "group", "public": true});
+    host.rest.post("rooms", room).await.ok();
+    second.joins(GUEST_ROOM).await;
+    let wish = json!({"name": "Third"});
+    let guest = from(system, "203.0.113.77", Method::POST, "auth/guest", wish)
+        .await
+        .ok();
+    let token = guest["access_token"].as_str().expect("a token");
+    let guest = Rest::new(&system.http(0), Some(token));
+    let found = guest.get(&format!("rooms/{GUEST_ROOM}")).await.ok();
+    assert!(found["room"]["role"].is_null(), "{found}");
 }
 
 #[tokio::test]
