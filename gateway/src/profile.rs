@@ -56,18 +56,23 @@ impl Gateway {
 
 /// Tells every room the user is in. What fails is only not live: the next event of theirs carries the name too.
 async fn show_in_rooms(gateway: Arc<Gateway>, user: Arc<User>) {
-    let rooms = match gateway.source.store.rooms_of(&user.id).await {
+    let caller = Caller {
+        user: user.id.clone(),
+        is_admin: false,
+    };
+    // Their list has the rooms they joined a moment ago as well, which the store may not have yet.
+    let rooms = match gateway.room_lists.show(caller).await {
         Ok(rooms) => rooms,
-        Err(error) => {
-            tracing::warn!(%error, "a changed profile is not shown live");
+        Err(refusal) => {
+            tracing::warn!(%refusal, "a changed profile is not shown live");
             return;
         }
     };
-    let rooms = rooms.into_iter().filter(|row| row.membership.is_in());
+    let rooms = rooms.into_iter().filter_map(|item| item.key.room());
     let (gateway, user) = (&*gateway, &*user);
     stream::iter(rooms)
-        .for_each_concurrent(ROOMS_AT_ONCE, |row| async move {
-            if let Err(refusal) = show_in(gateway, user, row.room).await {
+        .for_each_concurrent(ROOMS_AT_ONCE, |room| async move {
+            if let Err(refusal) = show_in(gateway, user, room).await {
                 tracing::debug!(%refusal, "a changed profile is not shown live in a room");
             }
         })

@@ -46,6 +46,25 @@ async fn a_guest_keeps_nickname_and_avatar_on_return() {
 }
 
 #[tokio::test]
+async fn a_name_changed_right_after_joining_shows_in_that_room_too() {
+    let system = System::shared().await;
+    let (ada, bob) = (system.user("ada"), system.user("bob"));
+    let room = bob.opens_room().await;
+    let (mut client, _) = bob.watches(&room).await;
+    ada.joins(&room).await;
+    alters(&ada, json!({"name": "Ada anew"})).await.ok();
+    let mut changes = Vec::new();
+    while changes.last() != Some(&json!("profile")) {
+        let event = client.message(&room).await.json();
+        changes.push(event["change"].clone());
+        if event["change"] == "profile" {
+            assert_eq!(event["sender"]["name"], "Ada anew");
+        }
+    }
+    assert_eq!(changes, [json!("joined"), json!("profile")]);
+}
+
+#[tokio::test]
 async fn a_changed_name_shows_live_in_every_room_and_list() {
     let system = System::shared().await;
     let (ada, bob) = (system.user("ada"), system.user("bob"));
