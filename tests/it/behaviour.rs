@@ -17,6 +17,7 @@ mod leaving;
 mod limits;
 mod members;
 mod messages;
+mod permissions;
 mod presence;
 mod profiles;
 mod rates;

@@ -7,7 +7,7 @@ use rdkafka::{
 };
 use reqwest::Method;
 use roomlog_core::{
-    event::{Body, Event, Sender},
+    event::{Body, Event, MemberChange, MemberEvent, RoomEvent, Sender},
     ids::{MessageId, RoomKey, Seq, UserId},
 };
 use serde_json::{Value, json};
