@@ -3,6 +3,7 @@
 mod accounts;
 mod acknowledging;
 mod attachments;
+mod closed_pages;
 mod connect;
 mod dead_letter;
 mod dev;
@@ -31,4 +32,5 @@ mod subscribe;
 pub(crate) mod tools;
 mod transaction;
 mod unread;
+mod void;
 mod websocket;

@@ -7,7 +7,7 @@ use rdkafka::{
 };
 use reqwest::Method;
 use roomlog_core::{
-    event::{Body, Event, MemberChange, MemberEvent, RoomEvent, Sender},
+    event::{Body, Event, Sender},
     ids::{MessageId, RoomKey, Seq, UserId},
 };
 use serde_json::{Value, json};
@@ -419,7 +419,7 @@ async fn deleted_content_is_never_replayed_stored_or_not() {
 }
 
 /// Appends an event as a program that does not ask a gateway.
-async fn appends(system: &System, room: &str, sender: &str, id: &str, body: Body) {
+pub(super) async fn appends(system: &System, room: &str, sender: &str, id: &str, body: Body) {
     let event = Event {
         key: RoomKey::parse(room).expect("a room"),
         id: MessageId::parse(id).expect("an id"),
@@ -569,109 +569,4 @@ async fn pages_are_whole_where_messages_are_rare() {
     assert_eq!(seqs(&after), [last]);
     let before = alice.reads(&room, &format!("before={last}&limit=1")).await;
     assert_eq!(seqs(&before), [first]);
-}
-
-#[tokio::test]
-async fn a_page_as_of_a_head_is_closed_until_something_becomes_of_it() {
-    let system = System::shared().await;
-    let alice = system.user("alice");
-    let room = alice.opens_room().await;
-    let mut seqs = Vec::new();
-    for text in ["one", "two", "three"] {
-        let body = json!({ "text": text });
-        let posted = alice
-            .rest
-            .post(&format!("rooms/{room}/messages"), body)
-            .await;
-        seqs.push(posted.ok()["seq"].as_u64().expect("a seq"));
-    }
-    let head = seqs[1];
-    let path = format!("rooms/{room}/messages?as_of={head}");
-    let asked = async || alice.rest.get(&path).await;
-    let texts = |page: &Value| -> Vec<Value> {
-        let items = page["items"].as_array().expect("items").iter();
-        items.map(|item| item["text"].clone()).collect()
-    };
-    let closed = asked().await;
-    let caching = "private, max-age=300, immutable";
-    assert_eq!(closed.header("cache-control"), caching);
-    let closed = closed.ok();
-    assert_eq!(
-        (&closed["head"], texts(&closed)),
-        (&json!(head), vec![json!("one"), json!("two")])
-    );
-    assert!(closed["items"][0]["read_count"].is_null(), "{closed}");
-
-    // What is said later is no matter of this page; what becomes of its messages is.
-    let third = format!("rooms/{room}/messages/{}", seqs[2]);
-    alice.rest.ask(Method::DELETE, &third, None, &[]).await.ok();
-    assert_eq!(asked().await.ok(), closed);
-    let first = format!("rooms/{room}/messages/{}", seqs[0]);
-    let deleted = alice.rest.ask(Method::DELETE, &first, None, &[]).await.ok();
-    let open = asked().await;
-    assert_eq!(open.header("cache-control"), "private, no-cache");
-    let open = open.ok();
-    assert_eq!(open["head"], deleted["seq"]);
-    assert_eq!(open["items"][0]["deleted"], true);
-    assert!(!open.to_string().contains("one"), "{open}");
-    // From the deletion on the page is closed again.
-    let later = format!(
-        "rooms/{room}/messages?before={}&as_of={}",
-        seqs[2], deleted["seq"]
-    );
-    let later = alice.rest.get(&later).await;
-    assert_eq!(later.header("cache-control"), caching);
-    let beyond = format!("rooms/{room}/messages?as_of=100000");
-    assert_eq!(
-        alice.rest.get(&beyond).await.header("cache-control"),
-        "private, no-cache"
-    );
-    for bad in ["as_of=x", "as_of=1&include=all"] {
-        let refused = alice
-            .rest
-            .get(&format!("rooms/{room}/messages?{bad}"))
-            .await;
-        assert_eq!(refused.refusal(), (400, "bad-request"), "{bad}");
-    }
-}
-
-#[tokio::test]
-async fn what_the_rooms_state_does_not_allow_is_shown_void_and_changes_nothing() {
-    let system = System::shared().await;
-    let (alice, bob) = (system.user("alice"), system.user("bob"));
-    let room = alice.opens_room().await;
-    bob.joins(&room).await;
-    let (mut client, head) = bob.watches(&room).await;
-    // No gateway lets these through: a program writes them to the topic.
-    let removal = Body::Member(MemberEvent {
-        user: UserId::parse(&alice.id).expect("alphabet"),
-        change: MemberChange::Removed,
-    });
-    let renamed = Body::Room(RoomEvent {
-        name: Some("Bob's".into()),
-        ..RoomEvent::default()
-    });
-    appends(system, &room, &bob.id, "v-1", removal).await;
-    appends(system, &room, &bob.id, "v-2", renamed).await;
-    for kind in ["member", "room"] {
-        let shown = client.message(&room).await.json();
-        assert_eq!(
-            (&shown["type"], &shown["void"]),
-            (&json!(kind), &json!(true))
-        );
-    }
-    let found = alice.rest.get(&format!("rooms/{room}")).await.ok();
-    assert_eq!(
-        (&found["room"]["role"], &found["room"]["name"]),
-        (&json!("owner"), &json!("A room"))
-    );
-    // What is void is stored as such, and shown so again.
-    let path = format!("rooms/{room}/messages?include=all&after={head}");
-    wait::until("both to be known as void", wait::SOON, async || {
-        let page = bob.rest.get(&path).await.ok();
-        let items = page["items"].as_array().expect("items");
-        let is_void = items.iter().all(|item| item["void"] == true);
-        (items.len() == 2 && is_void).then_some(())
-    })
-    .await;
 }
