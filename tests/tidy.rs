@@ -106,6 +106,37 @@ fn core_stays_pure() {
     }
 }
 
+#[test]
+fn nothing_is_locked_that_deny_toml_forbids() {
+    let lock = read(&repository().join("Cargo.lock"));
+    let value = |line: &str| line.split('"').nth(1).unwrap_or_default().to_owned();
+    let mut locked: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut name = String::new();
+    for line in lock.lines() {
+        match line.split(" = ").next() {
+            Some("name") => name = value(line),
+            Some("version") => locked.entry(name.clone()).or_default().push(value(line)),
+            Some("source") => assert!(
+                value(line).ends_with("github.com/rust-lang/crates.io-index"),
+                "{name} comes from {line}"
+            ),
+            _ => {}
+        }
+    }
+    assert!(locked.contains_key("tokio"), "no packages were found");
+    let policy = read(&repository().join("deny.toml"));
+    let rows = policy.lines().filter(|line| line.contains("reason = "));
+    let banned: Vec<String> = rows.map(value).collect();
+    assert!(banned.len() > 5, "no bans were found");
+    for ban in banned {
+        let (name, below) = ban.split_once(":<").unwrap_or((&ban, "999999"));
+        for version in locked.get(name).into_iter().flatten() {
+            let is_old = numbers(version) < numbers(below);
+            assert!(!is_old, "{name} {version} is locked: {ban} is forbidden");
+        }
+    }
+}
+
 // === Sources ===
 
 #[test]
@@ -410,6 +441,15 @@ fn dependencies(manifest: &str) -> Vec<&str> {
     sections
         .iter()
         .flat_map(|name| names(section(manifest, name)))
+        .collect()
+}
+
+/// A version's numbers, from the largest on.
+fn numbers(version: &str) -> Vec<u64> {
+    let plain = version.split(['+', '-']).next().unwrap_or_default();
+    plain
+        .split('.')
+        .map(|part| part.parse().expect("a number"))
         .collect()
 }
 
