@@ -50,7 +50,6 @@ use crate::{
     metrics,
     presence::Presence,
     publish::{Acknowledgement, Record},
-    room_list::Ear,
 };
 
 /// Commands that wait for one shard. When full, those who send them wait, which slows the clients that cause them.
@@ -206,7 +205,7 @@ impl Hub {
         let (linked, is_linked) = watch::channel(false);
         shutdown.spawn(
             hub.clone()
-                .route(links, linked, source.ear.clone(), shutdown.clone()),
+                .route(links, linked, source.clone(), shutdown.clone()),
         );
         (hub, is_linked)
     }
@@ -441,7 +440,7 @@ impl Hub {
         self,
         mut links: mpsc::Receiver<LinkEvent>,
         linked: watch::Sender<bool>,
-        ear: Ear,
+        Source { ear, traces, .. }: Source,
         shutdown: Shutdown,
     ) {
         let mut partition_count = 1;
@@ -505,6 +504,7 @@ impl Hub {
                     continue;
                 }
                 Some(LinkEvent::Forward { events, heads, .. }) => {
+                    traces.arrived(&events);
                     self.forward(events, heads).await;
                     continue;
                 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use roomlog_core::ids::{MessageId, RoomKey, Seq, UserId};
-use roomlog_platform::kafka::Appended;
+use roomlog_platform::{kafka::Appended, stored_event::StoredEvent};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,10 +28,10 @@ pub(crate) struct Trace {
     pub(crate) acknowledged_ms: Option<u64>,
     pub(crate) partition: Option<u32>,
     pub(crate) offset: Option<i64>,
-    /// Came back numbered from a fanout.
+    /// Came numbered to this gateway, from the first fanout that sent it.
     pub(crate) fanned_out_ms: Option<u64>,
     pub(crate) seq: Option<u64>,
-    /// Put into the outboxes of its first local subscribers.
+    /// Put into the outboxes of all its subscribers here; none where nobody here subscribes.
     pub(crate) delivered_ms: Option<u64>,
 }
 
@@ -90,16 +90,25 @@ impl Traces {
         }
     }
 
-    /// The event came back, and went to so many subscribers.
+    /// A fanout sent these events; they may still wait for their shards, and for events before them.
+    pub(crate) fn arrived(&self, events: &[StoredEvent]) {
+        let mut table = self.lock();
+        for event in events {
+            let trace = table.of_room(&event.key, &event.id);
+            if let Some(trace) = trace.filter(|trace| trace.fanned_out_ms.is_none()) {
+                trace.fanned_out_ms = Some(clock::unix_ms());
+            }
+        }
+    }
+
+    /// The event went to so many subscribers.
     pub(crate) fn shown(&self, room: &RoomKey, id: &str, seq: Seq, deliveries: u64) {
         let mut table = self.lock();
-        let trace = table
-            .traces
-            .get_mut(id)
-            .filter(|trace| trace.room == room.as_str());
+        let trace = table.of_room(room, id);
         if let Some(trace) = trace.filter(|trace| trace.seq.is_none()) {
             let now_ms = clock::unix_ms();
-            trace.fanned_out_ms = Some(now_ms);
+            // One that was asked for, to fill a hole, was sent by nobody.
+            trace.fanned_out_ms.get_or_insert(now_ms);
             trace.seq = Some(seq.0);
             trace.delivered_ms = (deliveries > 0).then_some(now_ms);
         }
@@ -115,9 +124,21 @@ impl Traces {
     }
 }
 
+// === impl Table ===
+
+impl Table {
+    fn of_room(&mut self, room: &RoomKey, id: &str) -> Option<&mut Trace> {
+        let trace = self.traces.get_mut(id);
+        trace.filter(|trace| trace.room == room.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use bytes::Bytes;
+    use roomlog_core::{event::Kind, ids::Count};
+
     use super::*;
 
     #[test]
@@ -136,5 +157,37 @@ mod tests {
         let trace = traces.of("10").unwrap();
         assert_eq!((trace.seq, trace.delivered_ms), (Some(3), None));
         assert!(trace.fanned_out_ms.is_some());
+    }
+
+    #[test]
+    fn an_event_is_fanned_out_when_it_comes_first_and_delivered_when_it_is_shown() {
+        let traces = Traces::default();
+        let (room, user) = (RoomKey::parse("r").unwrap(), UserId::parse("u").unwrap());
+        traces.accepted(&room, &user, &MessageId::parse("m").unwrap());
+        let event = |key: &str| StoredEvent {
+            key: RoomKey::parse(key).unwrap(),
+            seq: Seq(3),
+            count: Count(3),
+            at_ms: 1,
+            partition: 0,
+            offset: 9,
+            id: "m".into(),
+            sender: "u".into(),
+            kind: Kind::Message,
+            traceparent: None,
+            value: Bytes::new(),
+        };
+        traces.arrived(&[event("elsewhere")]);
+        assert_eq!(traces.of("m").unwrap().fanned_out_ms, None);
+        traces.arrived(&[event("r")]);
+        let arrived = traces.of("m").unwrap();
+        assert!(arrived.fanned_out_ms.is_some());
+        assert_eq!((arrived.seq, arrived.delivered_ms), (None, None));
+        traces.lock().traces.get_mut("m").unwrap().fanned_out_ms = Some(7);
+        traces.arrived(&[event("r")]);
+        traces.shown(&room, "m", Seq(3), 2);
+        let shown = traces.of("m").unwrap();
+        assert_eq!((shown.fanned_out_ms, shown.seq), (Some(7), Some(3)));
+        assert!(shown.delivered_ms.is_some_and(|at_ms| at_ms > 7));
     }
 }
