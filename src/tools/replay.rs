@@ -16,6 +16,7 @@ use roomlog_core::{
 };
 use roomlog_platform::{
     config::Config,
+    dynamo::Store,
     kafka::{EVENTS_TOPIC, KafkaConfig, LogRecord, Reader, topics},
     stored_event::StoredEvent,
 };
@@ -107,7 +108,7 @@ pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()>
         spec: Spec {
             partition: 0,
             partition_count,
-            window_offsets: config.topics.window_offsets.into(),
+            window_offsets: window(config, &topic).await,
         },
         begins_anew: topic == EVENTS_TOPIC,
     };
@@ -116,6 +117,22 @@ pub(crate) async fn run(options: Options, config: &Config) -> anyhow::Result<()>
         replay(&log, &selection, options.raw).await?;
     }
     Ok(())
+}
+
+/// The duplicate window recorded when the topic was made, which the services number by. A store that does not tell it
+/// keeps nobody from reading the log: the configured one is taken, and the reader told.
+async fn window(config: &Config, topic: &str) -> i64 {
+    let configured = i64::from(config.topics.window_offsets);
+    let reason = match Store::connect(&config.dynamodb).await.topic(topic).await {
+        Ok(Some(recorded)) => return recorded.window_offsets,
+        Ok(None) => "no row of it".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!(
+        "the duplicate window of {topic} can't be learned from the store ({reason}); {configured} offsets are taken \
+         (ROOMLOG_TOPICS_WINDOW_OFFSETS), and where that is not what was recorded, numbers may differ from the services'"
+    );
+    configured
 }
 
 /// What is known of deleted content of one partition.

@@ -355,12 +355,16 @@ impl System {
         )
     }
 
-    /// The same for a tool that reads the log, which an embedded system's settings don't name.
+    /// The same for a tool that reads the log, which an embedded system's settings name no more than its store.
     pub(crate) fn at_its_log(&self, arguments: &[&str]) -> Program {
         let mut tool = self.tool(arguments);
-        let brokers = "ROOMLOG_KAFKA_BROKERS";
-        tool.variables.retain(|(name, _)| name != brokers);
-        tool.variables.push((brokers.into(), self.kafka.clone()));
+        for (key, value) in [
+            ("ROOMLOG_KAFKA_BROKERS", &self.kafka),
+            ("ROOMLOG_DYNAMODB_ENDPOINT", &self.dynamodb),
+        ] {
+            tool.variables.retain(|(name, _)| name != key);
+            tool.variables.push((key.into(), value.clone()));
+        }
         tool
     }
 
@@ -401,7 +405,6 @@ impl System {
     }
 
     /// Where that is.
-    #[cfg(feature = "kafka-tls")]
     pub(crate) fn admin_address(&self, role: Role, index: usize) -> String {
         self.address(role, index, "admin").to_owned()
     }
