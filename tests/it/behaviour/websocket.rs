@@ -36,6 +36,15 @@ async fn the_best_offered_subprotocol_is_echoed_and_none_where_none_is_known() {
     assert_eq!(plain.header("sec-websocket-protocol"), None);
 }
 
+#[tokio::test]
+async fn the_endpoint_has_an_alias() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let mut socket = Socket::upgrade_at(&alice.http, "/ws/websocket", &[]).await;
+    assert_eq!(socket.status(), 101);
+    socket.signs_in(&alice.token, &[]).await;
+}
+
 // req: 106
 #[tokio::test]
 async fn a_subprotocol_allows_its_own_version_only() {

@@ -46,9 +46,14 @@ pub(crate) struct Socket {
 impl Socket {
     /// Asks for an upgrade with these headers beside the necessary ones, and reads the head of the answer.
     pub(crate) async fn upgrade(http: &str, headers: &[(&str, &str)]) -> Self {
+        Self::upgrade_at(http, "/ws", headers).await
+    }
+
+    /// The same at another path.
+    pub(crate) async fn upgrade_at(http: &str, path: &str, headers: &[(&str, &str)]) -> Self {
         let address = http.strip_prefix("http://").expect("an address");
         let mut request = format!(
-            "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         );
         let mut put = |name: &str, value: &str| {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -97,15 +102,20 @@ impl Socket {
     /// A connection that is upgraded and signed in, with these headers in its CONNECT.
     pub(crate) async fn signed_in(http: &str, token: &str, headers: &[(&str, &str)]) -> Self {
         let mut socket = Self::upgrade(http, &[]).await;
+        socket.signs_in(token, headers).await;
+        socket
+    }
+
+    /// Sends CONNECT with these headers beside the necessary ones, and reads CONNECTED.
+    pub(crate) async fn signs_in(&mut self, token: &str, headers: &[(&str, &str)]) {
         let mut connect = Frame::new("CONNECT")
             .with("accept-version", "1.2")
             .with("Authorization", format!("Bearer {token}"));
         for (name, value) in headers {
             connect = connect.with(name, value);
         }
-        socket.send(FINAL | TEXT, &connect.encode()).await;
-        assert_eq!(socket.frame().await.command, "CONNECTED");
-        socket
+        self.send(FINAL | TEXT, &connect.encode()).await;
+        assert_eq!(self.frame().await.command, "CONNECTED");
     }
 
     /// The status of the answer to the upgrade; 0 where there was none.
