@@ -1,9 +1,10 @@
 //! The command line: roles, tools, and a flag for every configuration key.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, fmt::Display, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use roomlog_platform::config::{self, Config, ConfigError};
+use serde_json::Value;
 
 use crate::{role, tools};
 
@@ -16,6 +17,9 @@ struct Cli {
     /// Configuration file (TOML); `roomlog config init` prints one with every key.
     #[arg(long, global = true, env = "ROOMLOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print results as JSON lines, where they are not so anyway.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 /// What to run.
@@ -73,11 +77,19 @@ pub(crate) struct Client {
     pub(crate) user: Option<String>,
 }
 
-/// The configuration's layers above the defaults.
+/// The configuration's layers above the defaults, and whom results are for.
 #[derive(Debug)]
 pub(crate) struct Settings {
     file: Option<PathBuf>,
     flags: BTreeMap<String, String>,
+    pub(crate) output: Output,
+}
+
+/// Whom a tool's results are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    People,
+    Programs,
 }
 
 /// Parses the command line.
@@ -91,6 +103,10 @@ pub(crate) fn parse(
     let settings = Settings {
         file: cli.config,
         flags,
+        output: match cli.json {
+            true => Output::Programs,
+            false => Output::People,
+        },
     };
     Ok((cli.command, settings))
 }
@@ -108,10 +124,10 @@ pub(crate) async fn dispatch(command: Command, settings: &Settings) -> anyhow::R
         Command::History(options) => tools::history::run(options, settings).await,
         Command::Trace(options) => tools::trace::run(options, settings).await,
         Command::Replay(options) => tools::replay::run(options, &settings.load()?).await,
-        Command::Token(options) => tools::token::run(&options, &settings.load()?),
+        Command::Token(options) => tools::token::run(&options, settings),
         Command::Topics(options) => tools::topics::run(options, &settings.load()?).await,
         Command::Tables(options) => tools::tables::run(options, &settings.load()?).await,
-        Command::Health(options) => tools::health::run(&options, &settings.load()?).await,
+        Command::Health(options) => tools::health::run(&options, settings).await,
         Command::Schema(options) => tools::schema::run(&options),
         Command::Config(options) => tools::config::run(&options, settings),
     }
@@ -150,30 +166,56 @@ impl Settings {
         config::load(self.file.as_deref(), std::env::vars(), &self.flags)
     }
 
-    /// The configuration with further flags below those given.
+    /// The configuration over other defaults than its own.
+    #[cfg(feature = "embedded")]
     pub(crate) fn load_over(
         &self,
         defaults: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Config, ConfigError> {
-        let mut flags = self.flags.clone();
-        let set: Vec<String> = std::env::vars().map(|(variable, _)| variable).collect();
-        for (flag, value) in defaults {
-            let variable = format!("ROOMLOG_{}", flag.to_ascii_uppercase().replace('-', "_"));
-            if !set.contains(&variable) {
-                flags.entry(flag.to_owned()).or_insert(value);
-            }
+        let defaults = defaults.into_iter();
+        let defaults = defaults.map(|(flag, value)| (flag.to_owned(), value));
+        let file = self.file.as_deref();
+        config::load_over(&defaults.collect(), file, std::env::vars(), &self.flags)
+    }
+}
+
+// === impl Output ===
+
+impl Output {
+    /// Prints a result in the form that is asked for.
+    pub(crate) fn print(self, text: impl Display, line: &Value) {
+        match self {
+            Self::People => println!("{text}"),
+            Self::Programs => println!("{line}"),
         }
-        config::load(self.file.as_deref(), std::env::vars(), &flags)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
         with_configuration_flags(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn every_tool_takes_json() {
+        let mut tools = 0;
+        for tool in with_configuration_flags(Cli::command()).get_subcommands() {
+            let given = ["roomlog", tool.get_name(), "--json"].map(OsString::from);
+            let refused = parse(given).err().map(|error| error.kind());
+            // Some lack further arguments; none may not know the flag.
+            assert_ne!(refused, Some(ErrorKind::UnknownArgument), "{tool}");
+            tools += 1;
+        }
+        assert!(tools > 10, "{tools}");
+        let (_, settings) =
+            parse(["roomlog", "gateway", "--json"].map(OsString::from)).expect("parses");
+        assert_eq!(settings.output, Output::Programs);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use roomlog_core::ids::UserId;
 use roomlog_embedded::{Stack, StackConfig};
 use roomlog_platform::{
     admin::Admin,
-    config::{Config, Span},
+    config::{Config, Secret, Span},
     readiness::Readiness,
     shutdown::Shutdown,
     telemetry::Telemetry,
@@ -32,9 +32,6 @@ const DEMO_USERS: [&str; 2] = ["alice", "bob"];
 
 /// The demo room, which every guest joins.
 const DEMO_ROOM: &str = "lobby";
-
-/// The variables that name the keys of somebody else's tokens.
-const OTHER_KEYS: [&str; 2] = ["ROOMLOG_JWT_JWKS_URL", "ROOMLOG_JWT_PUBLIC_KEY_FILE"];
 
 /// How long the demo users' tokens are valid.
 const DEMO_TOKEN_TTL: Span = Span(std::time::Duration::from_secs(30 * 24 * 60 * 60));
@@ -71,9 +68,14 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
     .await
     .context("the embedded stack")?;
     let files = files::serve(options.data.as_deref(), &secret).await?;
-    let mut defaults = defaults(&stack, &secret);
+    let mut defaults = defaults(&stack);
     defaults.extend(files.settings());
     let mut config = settings.load_over(defaults)?;
+    // Whoever tries an identity provider of their own needs no tokens from here.
+    if config.jwt.has_no_key() {
+        config.jwt.secret = Some(Secret::new(secret));
+    }
+    Role::Gateway.check(&config)?;
     let telemetry = Telemetry::start("roomlog-dev", &config.process)?;
     let shutdown = Shutdown::on_signal()?;
     let readiness = Readiness::default();
@@ -119,7 +121,7 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
     }
     // Only now, as what is to be seen is a store that is slow, not a start that is.
     stack.set_slow_store(options.slow_store.map(|span| span.0).unwrap_or_default());
-    banner::print(&running, &options);
+    banner::print(&running, &options, settings.output);
     let stopped = ended(services.join_next().await);
     shutdown.begin();
     while let Some(service) = services.join_next().await {
@@ -130,8 +132,8 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
 }
 
 /// What `dev` sets below everything a user sets.
-fn defaults(stack: &Stack, secret: &str) -> Vec<(&'static str, String)> {
-    let mut defaults = vec![
+fn defaults(stack: &Stack) -> Vec<(&'static str, String)> {
+    vec![
         ("kafka-brokers", stack.kafka_addr().to_string()),
         ("dynamodb-endpoint", stack.dynamodb_endpoint()),
         ("redis-url", stack.redis_url()),
@@ -155,12 +157,7 @@ fn defaults(stack: &Stack, secret: &str) -> Vec<(&'static str, String)> {
         ("drain", "1s".to_owned()),
         ("log", "warn,dynoxide=error".to_owned()),
         ("log-format", "text".to_owned()),
-    ];
-    // Whoever tries an identity provider of their own needs no tokens from here.
-    if !OTHER_KEYS.iter().any(|key| std::env::var_os(key).is_some()) {
-        defaults.push(("jwt-secret", secret.to_owned()));
-    }
-    defaults
+    ]
 }
 
 fn start(

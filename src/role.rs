@@ -1,13 +1,18 @@
 //! Runs one service as a process: telemetry, admin listener, the READY line, and an orderly stop.
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use roomlog_platform::{
-    admin::Admin, config::Config, readiness::Readiness, registry, shutdown::Shutdown,
+    admin::Admin,
+    config::{Config, ConfigError},
+    readiness::Readiness,
+    registry,
+    shutdown::Shutdown,
     telemetry::Telemetry,
 };
 
 /// The services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     /// Client connections and REST.
     Gateway,
@@ -25,6 +30,14 @@ impl Role {
             Self::Gateway => "roomlog-gateway",
             Self::Fanout => "roomlog-fanout",
             Self::Persister => "roomlog-persister",
+        }
+    }
+
+    /// Refuses what this role alone can't be started with; whatever no role can is refused when it is loaded.
+    pub(crate) fn check(self, config: &Config) -> Result<(), ConfigError> {
+        match self {
+            Self::Gateway => roomlog_gateway::check(config),
+            Self::Fanout | Self::Persister => Ok(()),
         }
     }
 
@@ -51,6 +64,7 @@ impl Role {
 
 /// Runs a service as this process.
 pub(crate) async fn run(role: Role, config: &Config) -> anyhow::Result<()> {
+    role.check(config)?;
     let telemetry = Telemetry::start(role.service_name(), &config.process)?;
     let shutdown = Shutdown::on_signal()?;
     let readiness = Readiness::default();

@@ -20,7 +20,7 @@ use roomlog_core::{
     code::{Code, Refusal},
     ids::UserId,
 };
-use roomlog_platform::config::Jwt;
+use roomlog_platform::config::{ConfigError, Jwt};
 use thiserror::Error;
 
 use self::{claims::Claims, jwks::KeySource, keys::Key};
@@ -84,27 +84,6 @@ pub(crate) enum AuthError {
     SignedOut,
 }
 
-/// Why the configuration gives nothing to check tokens with.
-#[derive(Debug, Error)]
-pub enum KeyError {
-    /// No source of keys.
-    #[error(
-        "one of ROOMLOG_JWT_SECRET, ROOMLOG_JWT_PUBLIC_KEY_FILE and ROOMLOG_JWT_JWKS_URL is needed"
-    )]
-    Missing,
-    /// The file can't be read.
-    #[error("ROOMLOG_JWT_PUBLIC_KEY_FILE: {path}: {reason}")]
-    File {
-        /// The file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// The address can't be used.
-    #[error("ROOMLOG_JWT_JWKS_URL: {0}")]
-    Address(String),
-}
-
 /// Checks access tokens.
 #[derive(Debug)]
 pub(crate) struct Verifier {
@@ -129,7 +108,7 @@ impl AuthError {
 
 impl Verifier {
     /// Checks with the keys the configuration names.
-    pub(crate) fn new(jwt: &Jwt) -> Result<Self, KeyError> {
+    pub(crate) fn new(jwt: &Jwt) -> Result<Self, ConfigError> {
         Ok(Self {
             keys: KeySource::new(jwt)?,
             issuer: jwt.issuer.clone(),

@@ -32,18 +32,23 @@ mod run;
 mod trace;
 mod users;
 
-pub use auth::{
-    KeyError,
-    token::{Holder, MintError, mint},
-};
+pub use auth::token::{Holder, MintError, mint};
 pub use run::{RunError, run};
 
 use roomlog_core::ids::UserId;
-use roomlog_platform::config::{Jwt, Span};
+use roomlog_platform::config::{Config, ConfigError, Jwt, Span};
 
 /// The OpenAPI document of the REST interface, as pretty JSON that ends in a line break.
 pub fn openapi() -> String {
     format!("{:#}\n", http::openapi())
+}
+
+/// Refuses what only a gateway can't be started with: no keys to check tokens with, or unusable ones. Nothing is sent.
+///
+/// # Errors
+/// Names the key, its value and what was expected.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    auth::Verifier::new(&config.jwt).map(drop)
 }
 
 /// Makes an access token for a user; see [`mint`].

@@ -9,7 +9,7 @@ use std::{
 use roomlog_core::{session::SessionConfig, stomp::HeartBeat};
 use roomlog_platform::{
     backoff::Backoff,
-    config::Config,
+    config::{Config, ConfigError},
     dynamo::{Store, StoreError, TopicRow},
     kafka::{
         self, EVENTS_TOPIC, KafkaConfig, Producer,
@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     accounts::Accounts,
-    auth::{KeyError, Tickets, Verifier},
+    auth::{Tickets, Verifier},
     bulletin::Board,
     doors::Doors,
     gateway::Gateway,
@@ -61,9 +61,9 @@ pub enum RunError {
         /// Why.
         error: std::io::Error,
     },
-    /// Tokens can't be checked.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
+    /// Tokens can't be checked; [`check`](crate::check) tells it earlier.
+    #[error("the keys of tokens can't be used")]
+    Keys(#[from] ConfigError),
     /// The log can't be reached.
     #[error(transparent)]
     Log(#[from] kafka::ConnectError),

@@ -4,18 +4,24 @@
 //! `ROOMLOG_KAFKA_BROKERS` is the key `kafka.brokers` in the file and `--kafka-brokers` on the command line.
 
 mod bounds;
+mod check;
+mod error;
 mod files;
 mod load;
 mod security;
 mod value;
 
 pub use bounds::Bounds;
+pub use error::ConfigError;
 pub use files::Files;
-pub use load::{ConfigError, Source, VARIABLE_PREFIX, flags, load, template};
+pub use load::{Described, Source, VARIABLE_PREFIX, described, flags, load, load_over, template};
 pub use value::{Address, LogFormat, Ratio, SaslMechanism, Secret, SecurityProtocol, Span};
+pub(crate) use value::{WEB_ADDRESS_EXPECTED, web_address};
+
+use serde::Serialize;
 
 /// The configuration of a process. A role ignores the sections that are not its own.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Config {
     /// The log.
     #[config(nested)]
@@ -56,7 +62,7 @@ pub struct Config {
 }
 
 /// The log.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Kafka {
     /// Bootstrap servers, `host:port` joined by commas.
     #[config(env = "ROOMLOG_KAFKA_BROKERS", default = "127.0.0.1:9092")]
@@ -94,7 +100,7 @@ pub struct Kafka {
 }
 
 /// The topics, as `roomlog topics create` makes them. Fixed for a topic's life: other values mean a new topic.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Topics {
     /// Partitions of `chat.events.v1`. Rooms are spread over them by the hash of their id.
     #[config(env = "ROOMLOG_TOPICS_PARTITIONS", default = 12)]
@@ -114,7 +120,7 @@ pub struct Topics {
 }
 
 /// The store.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Dynamodb {
     /// Another endpoint than the region's own, as `http://host:port`.
     #[config(env = "ROOMLOG_DYNAMODB_ENDPOINT")]
@@ -128,7 +134,7 @@ pub struct Dynamodb {
 }
 
 /// The cache. All of it can be lost.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Redis {
     /// `redis://user:password@host:port/`, or `rediss://` for TLS. No log shows it, as it may hold a password.
     #[config(env = "ROOMLOG_REDIS_URL", default = "redis://127.0.0.1:6379/")]
@@ -139,7 +145,7 @@ pub struct Redis {
 }
 
 /// Tokens. Exactly one of secret, public key and key set address is given; its kind fixes the algorithm.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Jwt {
     /// HS256 secret, at least 32 bytes. With it this system can make tokens itself (guests, `roomlog token`).
     #[config(env = "ROOMLOG_JWT_SECRET")]
@@ -162,7 +168,7 @@ pub struct Jwt {
 }
 
 /// Accounts. They need `jwt.secret`; without it, or switched off, another system says who is who.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Accounts {
     /// Whether people sign up and log in here. Off: the token of an identity provider is the only way in.
     #[config(env = "ROOMLOG_ACCOUNTS", default = true)]
@@ -180,7 +186,7 @@ pub struct Accounts {
 }
 
 /// Client connections and REST.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Gateway {
     /// Where clients connect. Port 0 takes any free one.
     #[config(env = "ROOMLOG_LISTEN", default = "0.0.0.0:8080")]
@@ -212,7 +218,7 @@ pub struct Gateway {
 }
 
 /// Fan-out and where to find it.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Fanout {
     /// Where gateways attach. Port 0 takes any free one.
     #[config(env = "ROOMLOG_FANOUT_LISTEN", default = "0.0.0.0:7070")]
@@ -227,7 +233,7 @@ pub struct Fanout {
 }
 
 /// Who is here. The same for gateways and fanouts.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Presence {
     /// How long the users of a gateway that was lost count as online. Gateways renew their leases three times as often.
     #[config(env = "ROOMLOG_PRESENCE_LEASE", default = "30s")]
@@ -242,7 +248,7 @@ pub struct Presence {
 }
 
 /// The process itself.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Process {
     /// A stable name of this instance. With it a consumer stays a member of its group over a restart and keeps its
     /// partitions when it returns in time; without it, it leaves at once.
@@ -267,6 +273,15 @@ pub struct Process {
     /// The longest a stopping service may take to finish what it began.
     #[config(env = "ROOMLOG_STOP_TIMEOUT", default = "30s")]
     pub stop_timeout: Span,
+}
+
+// === impl Jwt ===
+
+impl Jwt {
+    /// Whether nothing is given that tokens could be checked with.
+    pub fn has_no_key(&self) -> bool {
+        self.secret.is_none() && self.public_key_file.is_none() && self.jwks_url.is_none()
+    }
 }
 
 // === impl Config ===

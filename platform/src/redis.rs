@@ -22,6 +22,8 @@ pub use presence::{Lease, UserStatus};
 pub use reads::{Belief, ReaderMove, ReadersPage};
 pub use tail::TAIL_EVENTS_MAX;
 
+use crate::config::ConfigError;
+
 /// How long a command may take before its caller goes on without it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -107,6 +109,22 @@ impl Cache {
     pub async fn ping(&self) -> Result<(), CacheError> {
         let mut connection = self.connection.clone();
         Ok(redis::cmd("PING").query_async(&mut connection).await?)
+    }
+}
+
+/// Refuses an address or authorities that no connection can be made with. Nothing is sent.
+pub(crate) fn check(config: &crate::config::Redis) -> Result<(), ConfigError> {
+    match client(config) {
+        Ok(_) => Ok(()),
+        Err(CacheError::Authorities { path, reason }) => {
+            let expected = format!("expected a PEM file of authorities: {reason}");
+            Err(ConfigError::value("ROOMLOG_REDIS_CA_FILE", path, &expected))
+        }
+        // The reason may hold a part of the address, and that a password.
+        Err(_) => Err(ConfigError::secret(
+            "ROOMLOG_REDIS_URL",
+            "expected redis://host:port/ or rediss://host:port/",
+        )),
     }
 }
 

@@ -11,7 +11,7 @@ use rusty_s3::{
 };
 use thiserror::Error;
 
-use crate::config::Files as Config;
+use crate::config::{ConfigError, Files as Config, WEB_ADDRESS_EXPECTED, web_address};
 
 /// How long an upload may begin after it was granted.
 pub const UPLOAD_TTL: Duration = Duration::from_secs(5 * 60);
@@ -66,13 +66,8 @@ pub struct Beginning {
 #[derive(Debug, Error)]
 pub enum FilesError {
     /// The configuration makes no sense.
-    #[error("ROOMLOG_S3_{key}: {reason}")]
-    Setting {
-        /// The variable's end.
-        key: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
     /// There is no identity to sign with.
     #[error("no credentials to sign with: {0}")]
     Credentials(String),
@@ -89,21 +84,9 @@ impl Files {
     /// # Errors
     /// When the configuration can't be used.
     pub async fn connect(config: &Config) -> Result<Option<Self>, FilesError> {
-        let Some(name) = config.bucket.clone() else {
+        let Some(bucket) = bucket(config)? else {
             return Ok(None);
         };
-        let setting = |key, reason: String| FilesError::Setting { key, reason };
-        let (endpoint, style) = match &config.endpoint {
-            Some(endpoint) => (endpoint.clone(), UrlStyle::Path),
-            None => {
-                let regional = format!("https://s3.{}.amazonaws.com", config.region);
-                (regional, UrlStyle::VirtualHost)
-            }
-        };
-        let endpoint = endpoint.parse();
-        let endpoint = endpoint.map_err(|_| setting("ENDPOINT", "expected an address".into()))?;
-        let bucket = Bucket::new(endpoint, style, name, config.region.clone())
-            .map_err(|error| setting("BUCKET", error.to_string()))?;
         let keys = match (&config.access_key, &config.secret) {
             (Some(id), Some(secret)) => Keys::Fixed(Credentials::new(id.clone(), secret.reveal())),
             (None, None) => {
@@ -115,8 +98,10 @@ impl Files {
                 Keys::Provided(provider)
             }
             _ => {
-                let reason = "expected both keys or neither".to_owned();
-                return Err(setting("SECRET_KEY", reason));
+                return Err(FilesError::Setting(ConfigError::secret(
+                    "ROOMLOG_S3_SECRET_KEY",
+                    "expected exactly where ROOMLOG_S3_ACCESS_KEY is given",
+                )));
             }
         };
         let http = reqwest::Client::builder()
@@ -209,6 +194,40 @@ impl Files {
             size_bytes,
         }))
     }
+}
+
+/// Refuses what no bucket can be reached with. Nothing is sent.
+pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
+    bucket(config).map(drop)
+}
+
+/// The configured bucket, if there is one.
+fn bucket(config: &Config) -> Result<Option<Bucket>, ConfigError> {
+    let Some(name) = &config.bucket else {
+        return Ok(None);
+    };
+    let (address, style, refusal) = match &config.endpoint {
+        Some(endpoint) => (
+            endpoint.clone(),
+            UrlStyle::Path,
+            ConfigError::value("ROOMLOG_S3_ENDPOINT", endpoint, WEB_ADDRESS_EXPECTED),
+        ),
+        None => (
+            format!("https://s3.{}.amazonaws.com", config.region),
+            UrlStyle::VirtualHost,
+            ConfigError::value(
+                "ROOMLOG_S3_REGION",
+                &config.region,
+                "expected a region's name, like eu-central-1",
+            ),
+        ),
+    };
+    let Some(address) = web_address(&address) else {
+        return Err(refusal);
+    };
+    Bucket::new(address, style, name.clone(), config.region.clone())
+        .map(Some)
+        .map_err(|_| ConfigError::value("ROOMLOG_S3_BUCKET", name, "expected a bucket's name"))
 }
 
 /// `Content-Disposition` with a name of any letters (RFC 6266, RFC 8187).

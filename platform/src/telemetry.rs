@@ -55,8 +55,8 @@ impl Telemetry {
     /// # Errors
     /// See [`TelemetryError`].
     pub fn start(service: &'static str, process: &Process) -> Result<Self, TelemetryError> {
-        let filter = EnvFilter::try_new(&process.log)
-            .map_err(|_| TelemetryError::Filter(process.log.clone()))?;
+        let filter =
+            filter(&process.log).ok_or_else(|| TelemetryError::Filter(process.log.clone()))?;
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let lines = match process.log_format {
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -93,6 +93,16 @@ impl Drop for Telemetry {
             tracing::warn!(%error, "the last spans were not sent");
         }
     }
+}
+
+/// The filter that a setting stands for; `None` where an entry names no level. The library would take the name of an
+/// unknown level for a target and log nothing else.
+pub(crate) fn filter(setting: &str) -> Option<EnvFilter> {
+    let entries = || setting.split(',').map(str::trim);
+    let level = |entry: &str| entry.rsplit('=').next().unwrap_or(entry).to_owned();
+    let is_known = entries().all(|entry| level(entry).parse::<LevelFilter>().is_ok());
+    let joined = entries().collect::<Vec<_>>().join(",");
+    is_known.then(|| EnvFilter::try_new(joined).ok()).flatten()
 }
 
 /// Libraries trace whole frames and requests, with the tokens and texts in them. No filter makes these visible.

@@ -6,10 +6,10 @@ use std::{
 };
 
 use jsonwebtoken::{Algorithm, jwk::Jwk};
-use roomlog_platform::config::Jwt;
+use roomlog_platform::config::{ConfigError, Jwt};
 use serde::Deserialize;
 
-use super::{KeyError, keys::Key};
+use super::keys::Key;
 
 /// How long a fetched set is used before it is fetched again: a withdrawn key is refused after this time.
 const REFRESH_AFTER: Duration = Duration::from_secs(300);
@@ -59,22 +59,26 @@ struct Document {
 // === impl KeySource ===
 
 impl KeySource {
-    pub(super) fn new(jwt: &Jwt) -> Result<Self, KeyError> {
+    pub(super) fn new(jwt: &Jwt) -> Result<Self, ConfigError> {
         if let Some(secret) = &jwt.secret {
             return Ok(Self::Fixed(vec![Key::hs256(secret.reveal().as_bytes())]));
         }
         if let Some(path) = &jwt.public_key_file {
-            let fail = |reason: String| KeyError::File {
-                path: path.clone(),
-                reason,
+            let refused = |reason: &str| {
+                let expected =
+                    format!("expected a PEM file of a public RSA, P-256 or Ed25519 key{reason}");
+                ConfigError::value("ROOMLOG_JWT_PUBLIC_KEY_FILE", path, &expected)
             };
-            let pem = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
-            let key = Key::from_pem(&pem).ok_or_else(|| {
-                fail("expected a PEM public key of RSA, P-256 or Ed25519".to_owned())
-            })?;
+            let pem = std::fs::read(path).map_err(|error| refused(&format!(": {error}")))?;
+            let key = Key::from_pem(&pem).ok_or_else(|| refused(""))?;
             return Ok(Self::Fixed(vec![key]));
         }
-        let address = jwt.jwks_url.as_ref().ok_or(KeyError::Missing)?;
+        let address = jwt.jwks_url.as_ref().ok_or_else(|| {
+            ConfigError::Together(
+                "ROOMLOG_JWT_SECRET, ROOMLOG_JWT_PUBLIC_KEY_FILE, ROOMLOG_JWT_JWKS_URL: none is given, expected one of them, as a gateway checks tokens with it"
+                    .to_owned(),
+            )
+        })?;
         Ok(Self::Fetched(KeySet::at(address)?))
     }
 
@@ -95,9 +99,11 @@ impl KeySource {
 // === impl KeySet ===
 
 impl KeySet {
-    fn at(address: &str) -> Result<Self, KeyError> {
-        let wrong = |error: reqwest::Error| KeyError::Address(error.to_string());
-        reqwest::Url::parse(address).map_err(|error| KeyError::Address(error.to_string()))?;
+    fn at(address: &str) -> Result<Self, ConfigError> {
+        let wrong = |error: reqwest::Error| {
+            let reason = format!("no client can be made for it: {error}");
+            ConfigError::value("ROOMLOG_JWT_JWKS_URL", address, &reason)
+        };
         let http = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())

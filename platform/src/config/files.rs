@@ -1,9 +1,11 @@
 //! Where files are kept that go with messages, and profile images.
 
+use serde::Serialize;
+
 use super::Secret;
 
 /// Files. Without a bucket none can be uploaded.
-#[derive(Clone, Debug, confique::Config)]
+#[derive(Clone, Debug, confique::Config, Serialize)]
 pub struct Files {
     /// The bucket. Private: everything is reached by presigned requests.
     #[config(env = "ROOMLOG_S3_BUCKET")]

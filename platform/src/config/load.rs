@@ -6,10 +6,9 @@ use confique::{
     Config as _, Layer as _,
     meta::{FieldKind, Meta},
 };
-use serde::Deserialize as _;
-use thiserror::Error;
+use serde::{Deserialize as _, Serialize};
 
-use super::Config;
+use super::{Config, ConfigError, check::check};
 
 type ConfigLayer = <Config as confique::Config>::Layer;
 
@@ -34,36 +33,17 @@ pub enum Source {
     Flag,
 }
 
-/// Why the configuration can't be used. The process ends with exit code 64.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// A value does not fit its key.
-    #[error("{key}: the value {value:?} can't be used: {expected}")]
-    Value {
-        /// The variable, flag or file key.
-        key: String,
-        /// What was given; hidden for secrets.
-        value: String,
-        /// What would fit.
-        expected: String,
-    },
-    /// No key has this name.
-    #[error("{key}: no such configuration key; `roomlog config init` lists them all")]
-    Unknown {
-        /// The variable or flag.
-        key: String,
-    },
-    /// The file can't be read or is not valid.
-    #[error("{path}: {reason}")]
-    File {
-        /// The file.
-        path: String,
-        /// What is wrong with it, with the place in it.
-        reason: String,
-    },
-    /// Keys that are wrong together.
-    #[error("{0}")]
-    Together(String),
+/// One key for programs.
+#[derive(Debug, Serialize)]
+pub struct Described {
+    /// Where it stands in the file: section and field, joined by a dot.
+    pub key: String,
+    /// Its variable.
+    pub variable: &'static str,
+    /// Its flag, with the hyphens.
+    pub flag: String,
+    /// What it is for.
+    pub summary: String,
 }
 
 /// One key: where it stands in the file, and its variable.
@@ -82,6 +62,17 @@ pub fn flags() -> Vec<(String, String)> {
         .collect()
 }
 
+/// Every key as programs want to know it, in the order of the file.
+pub fn described() -> Vec<Described> {
+    let described = |key: Key| Described {
+        key: format!("{}.{}", key.section, key.field),
+        variable: key.variable,
+        flag: format!("--{}", flag_of(key.variable)),
+        summary: key.summary,
+    };
+    keys().into_iter().map(described).collect()
+}
+
 /// The documented configuration file, every key at its default.
 pub fn template() -> String {
     confique::toml::template::<Config>(confique::toml::FormatOptions::default())
@@ -96,17 +87,21 @@ pub fn load(
     variables: impl IntoIterator<Item = (String, String)>,
     flags: &BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
+    load_over(&BTreeMap::new(), file, variables, flags)
+}
+
+/// The same over other defaults for some flags.
+///
+/// # Errors
+/// The first value, key or file that can't be used.
+pub fn load_over(
+    defaults: &BTreeMap<String, String>,
+    file: Option<&Path>,
+    variables: impl IntoIterator<Item = (String, String)>,
+    flags: &BTreeMap<String, String>,
+) -> Result<Config, ConfigError> {
     let keys = keys();
-    let mut layer = ConfigLayer::empty();
-    for (flag, value) in flags {
-        let key = keys
-            .iter()
-            .find(|key| flag_of(key.variable) == *flag)
-            .ok_or_else(|| ConfigError::Unknown {
-                key: format!("--{flag}"),
-            })?;
-        layer = layer.with_fallback(leaf(key, Source::Flag, value)?);
-    }
+    let mut layer = from_flags(&keys, flags)?;
     for (variable, value) in variables {
         if !is_ours(&variable) || value.is_empty() {
             continue;
@@ -118,13 +113,28 @@ pub fn load(
         layer = layer.with_fallback(leaf(key, Source::Variable, &value)?);
     }
     if let Some(path) = file {
-        layer = layer.with_fallback(from_file(path)?);
+        layer = layer.with_fallback(from_file(&keys, path)?);
     }
+    layer = layer.with_fallback(from_flags(&keys, defaults)?);
     let layer = layer.with_fallback(ConfigLayer::default_values());
     let config =
         Config::from_layer(layer).map_err(|error| ConfigError::Together(error.to_string()))?;
     check(&config)?;
     Ok(config)
+}
+
+fn from_flags(keys: &[Key], flags: &BTreeMap<String, String>) -> Result<ConfigLayer, ConfigError> {
+    let mut layer = ConfigLayer::empty();
+    for (flag, value) in flags {
+        let key = keys
+            .iter()
+            .find(|key| flag_of(key.variable) == *flag)
+            .ok_or_else(|| ConfigError::Unknown {
+                key: format!("--{flag}"),
+            })?;
+        layer = layer.with_fallback(leaf(key, Source::Flag, value)?);
+    }
+    Ok(layer)
 }
 
 fn is_ours(variable: &str) -> bool {
@@ -197,12 +207,7 @@ fn leaf(key: &Key, source: Source, text: &str) -> Result<ConfigLayer, ConfigErro
         Source::Variable => key.variable.to_owned(),
         Source::Flag => format!("--{}", flag_of(key.variable)),
     };
-    let hidden = SECRET_FIELDS.contains(&key.field);
-    Err(ConfigError::Value {
-        key: name,
-        value: if hidden { "(hidden)" } else { text }.to_owned(),
-        expected: error.message().trim().to_owned(),
-    })
+    Err(key.refused(name, text, &error))
 }
 
 fn single(key: &Key, value: toml::Value) -> Result<ConfigLayer, toml::de::Error> {
@@ -211,7 +216,8 @@ fn single(key: &Key, value: toml::Value) -> Result<ConfigLayer, toml::de::Error>
     ConfigLayer::deserialize(table)
 }
 
-fn from_file(path: &Path) -> Result<ConfigLayer, ConfigError> {
+/// The file's layer, made of single values, so that a wrong one is named and a secret one never shown with its line.
+fn from_file(keys: &[Key], path: &Path) -> Result<ConfigLayer, ConfigError> {
     let fail = |reason: String| ConfigError::File {
         path: path.display().to_string(),
         reason,
@@ -219,130 +225,62 @@ fn from_file(path: &Path) -> Result<ConfigLayer, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
     let table: toml::Table = text
         .parse()
-        .map_err(|error: toml::de::Error| fail(error.to_string()))?;
-    let keys = keys();
-    for (section, fields) in &table {
-        for field in fields.as_table().into_iter().flat_map(toml::Table::keys) {
-            if !keys
+        .map_err(|error: toml::de::Error| fail(in_line(&text, &error)))?;
+    let unknown = |key: String| ConfigError::Unknown { key };
+    let mut layer = ConfigLayer::empty();
+    for (section, fields) in table {
+        let known = keys.iter().any(|key| key.section == section);
+        let toml::Value::Table(fields) = fields else {
+            return Err(unknown(section));
+        };
+        if !known {
+            return Err(unknown(section));
+        }
+        for (field, value) in fields {
+            let name = format!("{section}.{field}");
+            let key = keys
                 .iter()
-                .any(|key| key.section == section && key.field == field)
-            {
-                return Err(ConfigError::Unknown {
-                    key: format!("{section}.{field}"),
-                });
-            }
+                .find(|key| key.section == section && key.field == field)
+                .ok_or_else(|| unknown(name.clone()))?;
+            let shown = shown(&value);
+            let leaf = single(key, value).map_err(|error| key.refused(name, &shown, &error))?;
+            layer = layer.with_fallback(leaf);
         }
     }
-    toml::from_str(&text).map_err(|error: toml::de::Error| fail(error.to_string()))
+    Ok(layer)
 }
 
-/// What no single key can know.
-fn check(config: &Config) -> Result<(), ConfigError> {
-    let wrong = |key: &str, value: String, expected: &str| {
-        Err(ConfigError::Value {
-            key: key.to_owned(),
-            value,
-            expected: expected.to_owned(),
-        })
-    };
-    if !matches!(config.fanout.group.as_str(), "a" | "b") {
-        return wrong(
-            "ROOMLOG_FANOUT_GROUP",
-            config.fanout.group.clone(),
-            "expected a or b",
-        );
-    }
-    if config.topics.min_insync == 0 || config.topics.min_insync > config.topics.replication {
-        return wrong(
-            "ROOMLOG_TOPICS_MIN_INSYNC",
-            config.topics.min_insync.to_string(),
-            "expected 1 up to ROOMLOG_TOPICS_REPLICATION",
-        );
-    }
-    if config.topics.partitions == 0 {
-        return wrong(
-            "ROOMLOG_TOPICS_PARTITIONS",
-            "0".into(),
-            "expected at least 1",
-        );
-    }
-    let secret = config
-        .jwt
-        .secret
-        .as_ref()
-        .map(|secret| secret.reveal().len());
-    if secret.is_some_and(|bytes| bytes < SECRET_BYTES_MIN) {
-        return wrong(
-            "ROOMLOG_JWT_SECRET",
-            "(hidden)".into(),
-            "expected at least 32 bytes, as HS256 asks for (RFC 7518, section 3.2)",
-        );
-    }
-    super::security::check(config)
+/// What is wrong with a file and in which line, without the line itself: it may hold a secret.
+fn in_line(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message())
 }
 
-/// RFC 7518, section 3.2: an HS256 key has at least the size of its hash.
-const SECRET_BYTES_MIN: usize = 32;
+fn shown(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        toml::Value::Boolean(value) => value.to_string(),
+        toml::Value::Datetime(time) => time.to_string(),
+        toml::Value::Array(_) => "[…]".to_owned(),
+        toml::Value::Table(_) => "{…}".to_owned(),
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// The refusal of a value that is not of this key's type.
+    fn refused(&self, name: String, value: &str, error: &toml::de::Error) -> ConfigError {
+        if SECRET_FIELDS.contains(&self.field) {
+            // The error would repeat the value.
+            return ConfigError::secret(&name, "expected a text");
+        }
+        ConfigError::value(&name, value, error.message().trim())
+    }
+}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn from_variables(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let variables = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        load(None, variables, &BTreeMap::new())
-    }
-
-    #[test]
-    fn flags_win_over_variables_and_variables_over_defaults() {
-        let flags = BTreeMap::from([("listen".to_owned(), "127.0.0.1:1".to_owned())]);
-        let variables = [
-            ("ROOMLOG_LISTEN".to_owned(), "127.0.0.1:2".to_owned()),
-            ("ROOMLOG_TABLE_PREFIX".to_owned(), "42".to_owned()),
-            ("ROOMLOG_FANOUT".to_owned(), "a:1, b:2".to_owned()),
-            ("UNRELATED".to_owned(), "x".to_owned()),
-        ];
-        let config = load(None, variables, &flags).expect("valid");
-        assert_eq!(config.gateway.listen.to_string(), "127.0.0.1:1");
-        assert_eq!(config.dynamodb.table_prefix, "42");
-        assert_eq!(config.fanout.instances, ["a:1", "b:2"]);
-        assert_eq!(config.topics.partitions, 12);
-    }
-
-    #[test]
-    fn a_wrong_value_names_key_value_and_expectation() {
-        for (key, value, expected) in [
-            ("ROOMLOG_LISTEN", "localhost", "IP address and a port"),
-            ("ROOMLOG_TOPICS_PARTITIONS", "many", "u32"),
-            ("ROOMLOG_DRAIN", "10", "like 15s"),
-            ("ROOMLOG_FANOUT_GROUP", "c", "a or b"),
-            ("ROOMLOG_LOG_FORMAT", "xml", "json"),
-        ] {
-            let error = from_variables(&[(key, value)]).expect_err(key).to_string();
-            for part in [key, value, expected] {
-                assert!(error.contains(part), "{part} is not in: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_short_secret_is_refused_and_not_shown() {
-        let error = from_variables(&[("ROOMLOG_JWT_SECRET", "hunter2")]).expect_err("short");
-        assert!(error.to_string().contains("32 bytes") && !error.to_string().contains("hunter2"));
-    }
-
-    #[test]
-    fn a_mistyped_variable_is_refused() {
-        let error = from_variables(&[("ROOMLOG_KAFKA_BROKER", "x:1")]).expect_err("unknown");
-        assert!(matches!(error, ConfigError::Unknown { .. }));
-    }
-
-    #[test]
-    fn the_template_is_valid_and_holds_every_variable() {
-        let template = template();
-        assert!(template.parse::<toml::Table>().is_ok());
-        for key in keys() {
-            assert!(template.contains(key.variable), "{}", key.variable);
-        }
-    }
-}
+mod tests;

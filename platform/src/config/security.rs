@@ -2,6 +2,9 @@
 
 use super::{Config, ConfigError, SaslMechanism};
 
+/// What every PEM file has (RFC 7468, section 2).
+const PEM_BEGINS: &str = "-----BEGIN ";
+
 /// Refuses what brokers or the client library would refuse later, and less clearly.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let kafka = &config.kafka;
@@ -29,8 +32,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         ("ROOMLOG_REDIS_CA_FILE", &config.redis.ca_file),
     ] {
         let Some(path) = path else { continue };
-        if let Err(error) = std::fs::File::open(path) {
-            return wrong(key, path, &format!("expected a PEM file: {error}"));
+        match std::fs::read_to_string(path) {
+            Ok(text) if text.contains(PEM_BEGINS) => {}
+            Ok(_) => return wrong(key, path, "expected a PEM file"),
+            Err(error) => return wrong(key, path, &format!("expected a PEM file: {error}")),
         }
     }
     let Some(mechanism) = mechanism else {
@@ -61,11 +66,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn wrong(key: &str, value: &str, expected: &str) -> Result<(), ConfigError> {
-    Err(ConfigError::Value {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        expected: expected.to_owned(),
-    })
+    Err(ConfigError::value(key, value, expected))
 }
 
 #[cfg(test)]
@@ -103,6 +104,13 @@ mod tests {
             told.contains("ROOMLOG_KAFKA_CA_FILE") && told.contains("/nowhere.pem"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_named() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let told = outcome(&[("CA_FILE", manifest)]).expect_err("no PEM");
+        assert!(told.contains("CA_FILE") && told.contains("PEM"), "{told}");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use reqwest::Url;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::error::HIDDEN;
 
 /// A time span, written as a whole number and a unit: `250ms`, `15s`, `5m`, `24h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,7 @@ pub struct Span(pub Duration);
 pub struct Address(pub SocketAddr);
 
 /// A share of the whole, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Ratio(pub f64);
 
 /// A text that no log, error or debug print shows.
@@ -22,7 +25,7 @@ pub struct Ratio(pub f64);
 pub struct Secret(String);
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -32,7 +35,7 @@ pub enum LogFormat {
 }
 
 /// How brokers are spoken to, under Kafka's own names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SecurityProtocol {
     /// Neither encrypted nor signed in.
@@ -46,7 +49,7 @@ pub enum SecurityProtocol {
 }
 
 /// How the process signs in to brokers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum SaslMechanism {
     /// User and password as they are (RFC 4616).
     #[serde(rename = "PLAIN")]
@@ -60,6 +63,16 @@ pub enum SaslMechanism {
     /// A request to Amazon MSK signed by the process's AWS identity, sent as an OAuth bearer token.
     #[serde(rename = "AWS_MSK_IAM")]
     AwsMskIam,
+}
+
+/// What [`web_address`] takes, for refusals.
+pub(crate) const WEB_ADDRESS_EXPECTED: &str = "expected http://host:port or https://host";
+
+/// Where an HTTP server may answer; `None` for anything else.
+pub(crate) fn web_address(text: &str) -> Option<Url> {
+    let address = Url::parse(text).ok()?;
+    let is_web = matches!(address.scheme(), "http" | "https") && address.has_host();
+    is_web.then_some(address)
 }
 
 // === impl SecurityProtocol ===
@@ -130,10 +143,30 @@ impl Span {
     }
 }
 
+impl fmt::Display for Span {
+    /// As it is written, in the largest unit that gives a whole number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.as_millis();
+        let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let whole = units.iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+        match whole {
+            Some((unit, name)) => write!(f, "{}{name}", ms / unit),
+            None if ms == 0 => f.write_str("0s"),
+            None => write!(f, "{ms}ms"),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(deserializer)?)
             .ok_or_else(|| D::Error::custom("expected a whole number and ms, s, m or h, like 15s"))
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -167,6 +200,12 @@ impl fmt::Display for Address {
     }
 }
 
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 // === impl Secret ===
 
 impl Secret {
@@ -181,9 +220,15 @@ impl Secret {
     }
 }
 
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(HIDDEN)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
+        f.write_str(HIDDEN)
     }
 }
 
@@ -210,7 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn a_span_is_shown_as_it_is_written() {
+        for text in ["250ms", "1s", "90s", "15m", "24h", "0s"] {
+            let span = Span::parse(text).expect("a span");
+            assert_eq!(span.to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_secret_stays_hidden() {
-        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+        let secret = Secret::new("hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert!(!serde_json::json!(secret).to_string().contains("hunter2"));
     }
 }
