@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, process::Stdio};
 
 use super::{DEMO_ROOM, Options, Running};
+use crate::cli::Output;
 
-/// Prints the READY line and the banner, and opens the page where asked.
-pub(super) fn print(running: &Running<'_>, options: &Options) {
+/// Prints the READY line and, for people, the banner; opens the page where asked.
+pub(super) fn print(running: &Running<'_>, options: &Options, output: Output) {
     let http = running.http();
     let tokens: BTreeMap<_, _> = running.tokens.iter().cloned().collect();
     let ready = serde_json::json!({
@@ -18,6 +19,15 @@ pub(super) fn print(running: &Running<'_>, options: &Options) {
         "tokens": tokens,
     });
     println!("READY {ready}");
+    if output == Output::People {
+        print_banner(running, options, &http);
+    }
+    if options.open {
+        open(&http);
+    }
+}
+
+fn print_banner(running: &Running<'_>, options: &Options, http: &str) {
     println!("\n  Roomlog is ready.  Open {http}/ and chat.\n");
     match &options.data {
         Some(folder) => println!(
@@ -43,9 +53,6 @@ pub(super) fn print(running: &Running<'_>, options: &Options) {
     let program = program();
     println!("\n  {program} tail --url {http} --token $BOB {DEMO_ROOM} --history 10");
     println!("  {program} send --url {http} --token $ALICE {DEMO_ROOM} 'hello'\n");
-    if options.open {
-        open(&http);
-    }
 }
 
 /// How to call this very program: after `make run` it is on nobody's PATH.
@@ -62,7 +69,7 @@ fn open(url: &str) {
         .stderr(Stdio::null())
         .spawn();
     if opened.is_err() {
-        println!("  (no browser could be opened from here)");
+        eprintln!("  (no browser could be opened from here)");
     }
 }
 

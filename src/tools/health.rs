@@ -4,7 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use roomlog_platform::config::Config;
+use serde_json::json;
+
+use crate::cli::Settings;
 
 /// A service that takes longer is not well; health checks run every few seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -18,7 +20,8 @@ pub(crate) struct Options {
 }
 
 /// Fails unless the service at the admin address is well.
-pub(crate) async fn run(options: &Options, config: &Config) -> anyhow::Result<()> {
+pub(crate) async fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
+    let config = settings.load()?;
     let address = reachable(config.process.admin_listen.0);
     let question = if options.live { "live" } else { "ready" };
     // What proxies the environment names are for other machines.
@@ -36,7 +39,7 @@ pub(crate) async fn run(options: &Options, config: &Config) -> anyhow::Result<()
     if !status.is_success() {
         bail!("not {question}: {told}");
     }
-    println!("{question}");
+    settings.output.print(question, &json!({ question: true }));
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use roomlog_core::ids::UserId;
 use roomlog_gateway::mint_token;
-use roomlog_platform::config::{Config, Span};
+use roomlog_platform::config::Span;
+use serde_json::json;
 
 use crate::cli::{Client, Settings};
 
@@ -22,10 +23,12 @@ pub(crate) struct Options {
     ttl: Option<Span>,
 }
 
-pub(crate) fn run(options: &Options, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
+    let config = settings.load()?;
     let user = UserId::parse(&options.user).context("--user")?;
     let ttl = options.ttl.unwrap_or(config.jwt.access_ttl);
-    println!("{}", mint_token(&config.jwt, &user, &options.role, ttl)?);
+    let token = mint_token(&config.jwt, &user, &options.role, ttl)?;
+    settings.output.print(&token, &json!({ "token": token }));
     Ok(())
 }
 
