@@ -26,6 +26,24 @@ pub(crate) struct Faults {
     pub(crate) members: usize,
 }
 
+/// Who crashes, at a step that is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Victim {
+    /// Those of one replica group.
+    Fanout,
+    Persister,
+    Gateway,
+    /// All processes at once; the log and the stores stay.
+    Everyone,
+}
+
+// === impl Victim ===
+
+impl Victim {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Fanout, Self::Persister, Self::Gateway, Self::Everyone];
+}
+
 // === impl Faults ===
 
 impl Faults {
@@ -92,6 +110,25 @@ impl World {
         }
     }
 
+    pub(crate) fn crash(&mut self, victim: Victim) {
+        match victim {
+            Victim::Fanout => self.crash_fanout(0),
+            Victim::Persister => self.crash_persister(),
+            Victim::Gateway => {
+                let arrive = self.random.below(3);
+                self.crash_gateway(0, arrive);
+            }
+            Victim::Everyone => {
+                (0..2).for_each(|group| self.crash_fanout(group));
+                self.crash_persister();
+                for gateway in 0..self.gateways.len() {
+                    let arrive = self.random.below(3);
+                    self.crash_gateway(gateway, arrive);
+                }
+            }
+        }
+    }
+
     /// A rebalance in the middle: the group has a new owner, and the old one goes on.
     pub(crate) fn replace_fanout(&mut self, group: usize) {
         let fanout = Fanout::new(self.gateways.len(), self.rules);
@@ -99,7 +136,11 @@ impl World {
     }
 
     pub(crate) fn crash_fanout(&mut self, group: usize) {
-        self.groups[group].clear();
+        for fanout in std::mem::take(&mut self.groups[group]) {
+            let cut_off = fanout.owner.cut_off();
+            self.tally.cut_off += u64::from(cut_off.is_some());
+            self.redis_adrift.extend(cut_off);
+        }
         self.replace_fanout(group);
     }
 

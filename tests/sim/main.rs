@@ -33,18 +33,21 @@ mod tally;
 mod world;
 
 use std::{
-    panic::catch_unwind,
+    panic::{RefUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
 
+use faults::Victim;
 use rules::Rules;
-use run::run;
+use run::{CRASH_STEPS, run, run_with_crash};
 use tally::Tally;
 
 /// How many seeds a plain test run takes: about half a minute of an unoptimized build on two cores.
 const SEEDS: u64 = 2_000;
-/// No seed: none has failed.
+/// How many seeds are crashed at every step, one run for each step and victim: a few seconds.
+const CRASH_SEEDS: u64 = 2;
+/// No run: none has failed.
 const NONE: u64 = u64::MAX;
 
 fn number(variable: &str) -> Option<u64> {
@@ -68,37 +71,67 @@ fn any_mix_of_faults_leaves_one_order_for_everyone() {
         return;
     }
     let seeds = number("ROOMLOG_SIM_SEEDS").unwrap_or(SEEDS);
-    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(NONE));
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let tallies = thread::scope(|scope| {
-        let runs: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| run_seeds(&next, seeds, &failed)))
-            .collect();
-        runs.into_iter()
-            .map(|run| run.join().expect("panics are caught per seed"))
-            .fold(Tally::default(), |sum, tally| sum + tally)
+    let tally = run_all(seeds, |seed| run(seed, rules(), false).tally);
+    let tally = tally.unwrap_or_else(|seed| {
+        panic!("seed {seed} failed; replay it with ROOMLOG_SIM_SEED={seed}")
     });
-    let failed = failed.load(Ordering::Relaxed);
-    assert!(
-        failed == NONE,
-        "seed {failed} failed; replay it with ROOMLOG_SIM_SEED={failed}"
-    );
-    println!("{seeds} seeds: {tallies}");
-    tallies.says_that_every_fault_struck();
+    println!("{seeds} seeds: {tally}");
+    tally.says_that_every_fault_struck();
 }
 
-/// Takes seeds until there are no more, or one has failed.
-fn run_seeds(next: &AtomicU64, seeds: u64, failed: &AtomicU64) -> Tally {
+#[test]
+fn a_crash_between_any_two_steps_breaks_no_promise() {
+    let victims = Victim::ALL.len() as u64;
+    let case = |index: u64| {
+        let (rest, victim) = (index / victims, index % victims);
+        let (seed, step) = (rest / CRASH_STEPS as u64, rest % CRASH_STEPS as u64);
+        (seed, step as usize, Victim::ALL[victim as usize])
+    };
+    let runs = CRASH_SEEDS * CRASH_STEPS as u64 * victims;
+    let tally = run_all(runs, |index| {
+        let (seed, step, victim) = case(index);
+        run_with_crash(seed, step, victim).tally
+    });
+    let tally = tally.unwrap_or_else(|index| panic!("(seed, step, victim): {:?}", case(index)));
+    assert!(tally.cut_off > 0, "no snapshot write was cut off");
+}
+
+/// Makes runs on all cores until there are no more, or one has failed, which the error names.
+fn run_all(runs: u64, run: impl Fn(u64) -> Tally + Sync + RefUnwindSafe) -> Result<Tally, u64> {
+    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(NONE));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let tally = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| run_some(&next, runs, &failed, &run)))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("panics are caught per run"))
+            .fold(Tally::default(), |sum, tally| sum + tally)
+    });
+    match failed.into_inner() {
+        NONE => Ok(tally),
+        failed => Err(failed),
+    }
+}
+
+/// Takes runs until there are no more, or one has failed.
+fn run_some(
+    next: &AtomicU64,
+    runs: u64,
+    failed: &AtomicU64,
+    run: &(impl Fn(u64) -> Tally + RefUnwindSafe),
+) -> Tally {
     let mut sum = Tally::default();
     while failed.load(Ordering::Relaxed) == NONE {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed >= seeds {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        if index >= runs {
             break;
         }
-        match catch_unwind(|| run(seed, rules(), false).tally) {
+        match catch_unwind(|| run(index)) {
             Ok(tally) => sum = sum + tally,
             // The lowest is named, whichever thread comes first.
-            Err(_) => drop(failed.fetch_min(seed, Ordering::Relaxed)),
+            Err(_) => drop(failed.fetch_min(index, Ordering::Relaxed)),
         }
     }
     sum

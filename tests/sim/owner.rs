@@ -346,13 +346,23 @@ impl Owner {
         }
     }
 
+    /// Whether a write is on its way.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// What is on its way when the process ends.
+    pub(crate) fn cut_off(self) -> Option<Changes> {
+        self.writing
+    }
+
     /// The write reaches Redis, or not, and is acknowledged, or not.
     pub(crate) fn end_write(&mut self, redis: &mut Redis, arrives: bool, acknowledged: bool) {
         let Some(changes) = self.writing.take() else {
             return;
         };
-        if arrives && !redis.down {
-            redis.advance(&changes);
+        if arrives {
+            redis.take(&changes);
         }
         if let Some(numbering) = self.log.as_mut().filter(|_| !acknowledged || redis.down) {
             numbering.return_changes(changes);

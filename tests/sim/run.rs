@@ -7,7 +7,7 @@ use roomlog_core::{
 
 use crate::{
     client::Client,
-    faults::Faults,
+    faults::{Faults, Victim},
     log::{Draft, room},
     random::Random,
     rules::Rules,
@@ -17,6 +17,8 @@ use crate::{
 
 /// Steps before the healing.
 const STEPS: usize = 500;
+/// The same where every one of them is crashed at: a run for each step and victim.
+pub(crate) const CRASH_STEPS: usize = 120;
 
 const USERS: [&str; 4] = ["ann", "bob", "cy", "dan"];
 const CHANGES: [MemberChange; 12] = [
@@ -46,10 +48,30 @@ pub(crate) struct Outcome {
 pub(crate) fn run(seed: u64, rules: Rules, trace: bool) -> Outcome {
     let mut random = Random::new(seed);
     let faults = Faults::of(&mut random);
-    let mut world = World::new(random, faults, rules);
+    let world = World::new(random, faults, rules);
+    walk(world, STEPS, None, trace)
+}
+
+/// Runs a seed in which processes crash once and at no other time: these, just before that step.
+pub(crate) fn run_with_crash(seed: u64, step: usize, victim: Victim) -> Outcome {
+    let mut random = Random::new(seed);
+    let faults = Faults {
+        crash: 0,
+        zombie: 0,
+        ..Faults::of(&mut random)
+    };
+    let world = World::new(random, faults, Rules::default());
+    walk(world, CRASH_STEPS, Some((step, victim)), false)
+}
+
+fn walk(mut world: World, steps: usize, crash_at: Option<(usize, Victim)>, trace: bool) -> Outcome {
     world.populate();
     let mut fingerprint = 0_u64;
-    for step in 0..STEPS {
+    for step in 0..steps {
+        if let Some((_, victim)) = crash_at.filter(|(at, _)| *at == step) {
+            world.crash(victim);
+            world.check();
+        }
         let what = world.step();
         if trace {
             println!("{step}: {what}");
@@ -264,28 +286,23 @@ impl World {
     fn fanout_acts(&mut self) -> &'static str {
         let group = self.random.below(2);
         let which = self.random.below(self.groups[group].len());
-        match self.random.below(14) {
+        match self.random.below(16) {
             0..=7 => {
                 let records_max = 1 + self.random.below(5);
                 self.fanout_reads(group, which, records_max);
                 "a fanout reads"
             }
             8..=9 => {
-                // A write that is not acknowledged may have been made; one that is may be lost by a failover.
-                let acknowledged = self.random.percent(80);
-                let lost = match acknowledged {
-                    true => self.random.percent(5 * self.faults.redis),
-                    false => self.random.percent(50),
-                };
-                self.fanout_writes(group, which, !lost, acknowledged);
-                "a fanout writes its snapshot"
+                self.fanout_begins_to_write(group, which);
+                "a fanout begins to write its snapshot"
             }
-            10..=11 => {
+            10..=11 => self.write_ends(group, which),
+            12..=13 => {
                 let (random, owner) = (&mut self.random, &mut self.groups[group][which].owner);
                 owner.load_rows(&self.log, &self.dynamo, || !random.percent(10));
                 "a fanout loads rows"
             }
-            12 => {
+            14 => {
                 let owner = &mut self.groups[group][which].owner;
                 owner.check_snapshot(&self.log, &self.redis);
                 "a fanout checks its snapshot"
@@ -295,6 +312,26 @@ impl World {
                 "a fanout repeats heads"
             }
         }
+    }
+
+    /// A snapshot write comes to its end, or one does whose writer is gone.
+    fn write_ends(&mut self, group: usize, which: usize) -> &'static str {
+        if !self.redis_adrift.is_empty() && self.random.percent(30) {
+            let which = self.random.below(self.redis_adrift.len());
+            let changes = self.redis_adrift.swap_remove(which);
+            if self.random.percent(70) {
+                self.redis.take(&changes);
+            }
+            return "a snapshot write arrives after its writer's end, or is lost";
+        }
+        // A write that is not acknowledged may have been made; one that is may be lost by a failover.
+        let acknowledged = self.random.percent(80);
+        let lost = match acknowledged {
+            true => self.random.percent(5 * self.faults.redis),
+            false => self.random.percent(50),
+        };
+        self.fanout_ends_its_write(group, which, !lost, acknowledged);
+        "a fanout ends its write"
     }
 
     fn persister_acts(&mut self) -> &'static str {

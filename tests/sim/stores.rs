@@ -93,8 +93,15 @@ impl Redis {
         change(&mut self.content);
     }
 
+    /// Takes a snapshot write, unless it is down.
+    pub(crate) fn take(&mut self, changes: &Changes) {
+        if !self.down {
+            self.advance(changes);
+        }
+    }
+
     /// One atomic `ZADD GT`.
-    pub(crate) fn advance(&mut self, changes: &Changes) {
+    fn advance(&mut self, changes: &Changes) {
         self.write(|content| {
             let set = content.set.get_or_insert_with(|| Set {
                 heads: BTreeMap::new(),

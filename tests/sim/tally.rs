@@ -42,6 +42,8 @@ counters! {
     past: "records before their room's row",
     waits: "waits for a row",
     pauses: "pauses",
+    at_once: "snapshots written at once",
+    cut_off: "snapshot writes cut off",
     early: "windows finished early",
     throttled: "throttled writes",
     overtaken: "persisters overtaken",

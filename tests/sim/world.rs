@@ -2,7 +2,7 @@
 
 use roomlog_core::{
     ids::{RoomKey, Seq},
-    room_log::WINDOW_MS,
+    room_log::{Changes, WINDOW_MS},
 };
 
 use crate::{
@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     /// Records that left their gateway and may arrive at any time, or never.
     pub(crate) adrift: Vec<Draft>,
+    /// Snapshot writes whose writers are gone; they may arrive at any time, or never.
+    pub(crate) redis_adrift: Vec<Changes>,
     /// The topic of read marks.
     pub(crate) marks: Vec<ReadMark>,
     /// Read positions before the last step.
@@ -87,6 +89,7 @@ impl World {
             gateways: vec![Gateway::new(rules), Gateway::new(rules)],
             clients: Vec::new(),
             adrift: Vec::new(),
+            redis_adrift: Vec::new(),
             marks: Vec::new(),
             reads: Reads::new(),
             made: 0,
@@ -225,8 +228,27 @@ impl World {
         arrives: bool,
         acknowledged: bool,
     ) {
+        self.fanout_begins_to_write(group, which);
+        self.fanout_ends_its_write(group, which, arrives, acknowledged);
+    }
+
+    /// A fanout sends its snapshot to Redis; what comes of that is open.
+    pub(crate) fn fanout_begins_to_write(&mut self, group: usize, which: usize) {
+        self.groups[group][which].owner.begin_write();
+        let fanouts = self.groups.iter().flatten();
+        let writers = fanouts.filter(|fanout| fanout.owner.is_writing()).count();
+        self.tally.at_once += u64::from(writers > 1);
+    }
+
+    /// A snapshot that a fanout sent reaches Redis, or not, and is acknowledged, or not; then the tails are written.
+    pub(crate) fn fanout_ends_its_write(
+        &mut self,
+        group: usize,
+        which: usize,
+        arrives: bool,
+        acknowledged: bool,
+    ) {
         let owner = &mut self.groups[group][which].owner;
-        owner.begin_write();
         owner.end_write(&mut self.redis, arrives, acknowledged);
         owner.write_tails(&mut self.redis);
     }
@@ -445,6 +467,9 @@ impl World {
         self.faults.end();
         for draft in std::mem::take(&mut self.adrift) {
             self.append(draft);
+        }
+        for changes in std::mem::take(&mut self.redis_adrift) {
+            self.redis.take(&changes);
         }
         self.faults.redis = 1;
         let mut rounds = 0;
