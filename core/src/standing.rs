@@ -22,6 +22,8 @@ pub struct Standing {
     room: Option<RoomMeta>,
     /// The users looked up so far; `None` for those without a row.
     members: HashMap<UserId, Option<Membership>>,
+    /// Whether every event of the room was judged here, so that whoever is not among `members` has no row.
+    is_whole: bool,
     /// Rows as of this seq can be read again at any time: the store is at least here.
     stored: Seq,
     /// The last event that could have changed a row and is in these rows.
@@ -62,11 +64,27 @@ impl Standing {
         Self {
             room,
             members: HashMap::new(),
+            is_whole: false,
             stored,
             as_of: stored,
             is_unsure: false,
             parted: HashMap::new(),
         }
+    }
+
+    /// The state before a room's first event: there is no room, and nobody has a row in it. Rows are made of the room's
+    /// own events and nothing else, so with every event from `Seq(1)` on judged by [`Self::judge`], without a gap, this
+    /// is exact and the store is never asked.
+    pub fn before_the_first_event() -> Self {
+        Self {
+            is_whole: true,
+            ..Self::new(None, Seq::ZERO)
+        }
+    }
+
+    /// Whether every event of the room was judged here.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Whether an event was passed over, so that nothing can be judged any more: the state should be read anew as soon
@@ -81,7 +99,8 @@ impl Standing {
 
     /// A user's row; the outer `None` where it was not looked up.
     pub fn member(&self, user: &UserId) -> Option<Option<Membership>> {
-        self.members.get(user).copied()
+        let known = self.members.get(user).copied();
+        known.or_else(|| self.is_whole.then_some(None))
     }
 
     /// The row of the user an event is about.
@@ -94,7 +113,7 @@ impl Standing {
     /// # Errors
     /// When the row is newer than the room's state. Nothing was taken.
     pub fn learn(&mut self, user: UserId, row: Option<Membership>) -> Result<(), Ahead> {
-        if self.members.contains_key(&user) {
+        if self.member(&user).is_some() {
             return Ok(());
         }
         let as_of = self.as_of;
@@ -158,7 +177,7 @@ impl Standing {
         if !users.contains(&event.sender.id) {
             users.push(event.sender.id.clone());
         }
-        users.retain(|user| !self.members.contains_key(user));
+        users.retain(|user| self.member(user).is_none());
         users
     }
 
@@ -330,6 +349,31 @@ mod tests {
                 .learn(user("cy"), Some(row(MemberState::Gone, 2)))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn who_is_in_none_of_a_rooms_events_has_no_row() {
+        let mut standing = Standing::before_the_first_event();
+        assert_eq!(standing.member(&user("ann")), Some(None));
+        let fields = RoomEvent {
+            kind: Some(RoomKind::Group),
+            ..RoomEvent::default()
+        };
+        let made = event("ann", Body::Room(fields));
+        assert_eq!(standing.wanted_by(&made), []);
+        assert_eq!(standing.judge(&made, Seq(1)), Judged::Stands);
+        // A stranger's word changes nothing, and no row needs to be read to know that.
+        let banned = change("bob", "ann", MemberChange::Banned);
+        assert_eq!(standing.wanted_by(&banned), []);
+        assert_eq!(standing.judge(&banned, Seq(2)), Judged::Void);
+        assert_eq!(standing.member(&user("bob")), Some(None));
+        assert_eq!(state(&standing, "ann"), Some(MemberState::Joined));
+        // A row of the store is not needed, and changes nothing.
+        let row = Some(row(MemberState::Joined, 9));
+        assert_eq!(standing.learn(user("bob"), row), Ok(()));
+        assert_eq!(standing.member(&user("bob")), Some(None));
+        standing.trim();
+        assert_eq!(state(&standing, "ann"), Some(MemberState::Joined));
     }
 
     fn change(sender: &str, whose: &str, change: MemberChange) -> Event {

@@ -165,10 +165,7 @@ async fn remembered(source: &Source, key: &RoomKey, from: Seq, to: Seq) -> Optio
 async fn logged(source: &Source, key: &RoomKey, from: Seq, to: Seq) -> Option<Vec<Amendment>> {
     let (mut found, mut next) = (Vec::new(), from);
     while next <= to {
-        let events = match backfill::remembered_page(source, key, next, to).await {
-            Some(events) => events,
-            None => backfill::logged_page(source, key, next, to).await?,
-        };
+        let events = backfill::page_without_store(source, key, next, to).await?;
         next = events.last()?.seq.next();
         found.extend(events.iter().filter_map(amendment_of));
     }

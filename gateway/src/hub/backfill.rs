@@ -87,8 +87,21 @@ pub(crate) async fn page(
     logged_page(source, key, from, to).await
 }
 
+/// The same while the store does not answer.
+pub(super) async fn page_without_store(
+    source: &Source,
+    key: &RoomKey,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<StoredEvent>> {
+    match remembered_page(source, key, from, to).await {
+        Some(events) => Some(events),
+        None => logged_page(source, key, from, to).await,
+    }
+}
+
 /// The same from the log alone.
-pub(super) async fn logged_page(
+async fn logged_page(
     source: &Source,
     key: &RoomKey,
     from: Seq,

@@ -1,4 +1,6 @@
 //! Opens a room: its fresh head, its stored state, and the changes that came after what is stored.
+//!
+//! A young room needs no store: all its events together are all its state.
 
 use std::time::Duration;
 
@@ -23,6 +25,10 @@ const RETRY_CEILING: Duration = Duration::from_millis(250);
 /// How far the store may be behind for its rows to be brought up to date here. Beyond it the room is refused
 /// `store-unavailable` until the persister has caught up.
 const BEHIND_EVENTS_MAX: u64 = 10_000;
+
+/// Events of a room that is opened without the store: three answers of a fanout. With more of them a room is refused
+/// `store-unavailable` while the store does not answer.
+const YOUNG_EVENTS_MAX: u64 = 3 * backfill::PAGE_EVENTS_MAX;
 
 /// How often opening begins again because the store moved on between two reads. A room in which somebody's standing
 /// changes between any two reads so many times is refused `store-unavailable` for the moment.
@@ -60,9 +66,12 @@ pub(super) async fn open(source: &Source, key: &RoomKey) -> Result<Opened, Refus
 
 async fn attempt(source: &Source, key: &RoomKey) -> Result<Opened, Failure> {
     let (head, row) = tokio::join!(fresh_head(source, key), source.stored_room(key));
-    let (head, row) = (head?, row.ok_or_else(store_unavailable)?);
+    let head = head?;
+    let Some(row) = row else {
+        return young(source, head).await;
+    };
     let stored = row.as_ref().map_or(Seq::ZERO, |row| row.head.seq);
-    let mut standing = Standing::new(row.as_ref().and_then(|row| row.meta.clone()), stored);
+    let standing = Standing::new(row.as_ref().and_then(|row| row.meta.clone()), stored);
     let head = match row {
         // The store can only be ahead if the answers were given at different moments.
         Some(row) if row.head.seq > head.seq => RoomHead {
@@ -75,16 +84,31 @@ async fn attempt(source: &Source, key: &RoomKey) -> Result<Opened, Failure> {
     if head.seq.0 - stored.0 > BEHIND_EVENTS_MAX {
         return Err(store_unavailable().into());
     }
-    catch_up(source, &mut standing, stored.next(), &head).await?;
+    finish(source, head, standing, stored.next()).await
+}
+
+/// Opens a room by all its events, for the store does not answer. What a missing one says can't be guessed, so with any
+/// of them out of reach the room stays closed.
+async fn young(source: &Source, head: RoomHead) -> Result<Opened, Failure> {
+    if head.seq.0 > YOUNG_EVENTS_MAX {
+        return Err(store_unavailable().into());
+    }
+    finish(source, head, Standing::before_the_first_event(), Seq(1)).await
+}
+
+async fn finish(
+    source: &Source,
+    head: RoomHead,
+    mut standing: Standing,
+    from: Seq,
+) -> Result<Opened, Failure> {
+    catch_up(source, &mut standing, from, &head).await?;
     let is_slow = standing.room().is_some_and(|room| room.slow_mode_s > 0);
     let latest = match is_slow {
         true => {
-            let from = Seq(head
-                .seq
-                .0
-                .saturating_sub(backfill::PAGE_EVENTS_MAX - 1)
-                .max(1));
-            let page = backfill::page(source, key, from, head.seq).await;
+            let reach = backfill::PAGE_EVENTS_MAX - 1;
+            let from = Seq(head.seq.0.saturating_sub(reach).max(1));
+            let page = page(source, &standing, &head, from).await;
             page.unwrap_or_default()
         }
         false => Vec::new(),
@@ -96,6 +120,19 @@ async fn attempt(source: &Source, key: &RoomKey) -> Result<Opened, Failure> {
     })
 }
 
+/// The next events of a room that is being opened, from wherever its state comes from.
+async fn page(
+    source: &Source,
+    standing: &Standing,
+    head: &RoomHead,
+    from: Seq,
+) -> Option<Vec<StoredEvent>> {
+    match standing.is_whole() {
+        true => backfill::page_without_store(source, &head.key, from, head.seq).await,
+        false => backfill::page(source, &head.key, from, head.seq).await,
+    }
+}
+
 /// Folds the events the store does not hold yet.
 async fn catch_up(
     source: &Source,
@@ -105,7 +142,7 @@ async fn catch_up(
 ) -> Result<(), Failure> {
     let mut next = from;
     while next <= head.seq {
-        let events = backfill::page(source, &head.key, next, head.seq)
+        let events = page(source, standing, head, next)
             .await
             .ok_or_else(store_unavailable)?;
         for stored in events {

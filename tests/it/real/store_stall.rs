@@ -1,4 +1,5 @@
-//! DynamoDB stands still for a while: chat does not notice, history stays served, the store catches up.
+//! DynamoDB stands still for a while: chat does not notice, history stays served, the store catches up. A room it has
+//! nothing of is entered all the same.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +7,9 @@ use serde_json::Value;
 
 use super::scale::is_stored;
 use crate::harness::{
-    Frame, Shape, Stack, System,
+    Frame, Role, Shape, Stack, System,
     traffic::{Followers, Post, Senders},
-    wait::within,
+    wait::{SOON, until, within},
 };
 
 /// How long the store stands still.
@@ -84,6 +85,42 @@ async fn chat_goes_on_while_the_store_stands_still_and_nothing_is_missing() {
         .request(Frame::send(&room, "the end"))
         .await;
     is_stored(&system, &followers.agreed().await).await;
+}
+
+/// Nothing of the room is stored, and nobody at the second gateway has ever looked at it: its log is all there is, and
+/// says who may come in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_room_is_entered_while_the_store_stands_still() {
+    let shape = Shape {
+        gateways: 2,
+        ..Shape::single(Stack::Real { brokers: 1 })
+    };
+    let mut system = System::start(shape).await;
+    let alice = system.user("alice");
+    let elsewhere = system.gateways().remove(1);
+    let stranger = system.user("bob").at(&elsewhere);
+    system.process(Role::Persister, 0).freeze();
+    let room = alice.opens_room().await;
+    system.servers().dynamodb.process().freeze();
+
+    let elsewhere = alice.at(&elsewhere);
+    let (mut client, head) = elsewhere.watches(&room).await;
+    assert_eq!(head, 1);
+    client.request(Frame::send(&room, "the first")).await;
+    assert_eq!(client.message(&room).await.json()["text"], "the first");
+    let answer = stranger.rest.get(&format!("rooms/{room}/messages")).await;
+    assert_eq!(answer.refusal(), (403, "not-a-member"));
+
+    system.servers().dynamodb.process().thaw();
+    system.process(Role::Persister, 0).thaw();
+    let rows = until("the room to be stored", SOON, async || {
+        let rows = system.stored_events().await.remove(&room);
+        rows.filter(|events| events.len() >= 2)
+    });
+    assert_eq!(rows.await.len(), 2);
+    stranger.joins(&room).await;
+    let page = stranger.reads(&room, "limit=10").await;
+    assert_eq!(newest(&page), "the first");
 }
 
 fn newest(page: &Value) -> &str {
