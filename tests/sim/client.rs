@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomlog_core::{
+    code::Code,
     ids::{RoomKey, Seq, UserId},
     room_log::Position,
 };
 
 use crate::{
     checks,
+    conversation::{Answer, SUBSCRIPTION},
     gateway::Frame,
     log::{Draft, Log, user},
 };
@@ -28,6 +30,12 @@ pub(crate) struct Client {
     screen: BTreeSet<(&'static str, String)>,
     /// What it wrote and the log has not acknowledged.
     pub(crate) unacknowledged: VecDeque<Draft>,
+    /// What it ever sent, by id.
+    pub(crate) sent: BTreeMap<String, Draft>,
+    /// Receipts of what it sent, so far.
+    pub(crate) receipts: u64,
+    /// Subscriptions it was refused, so far.
+    pub(crate) refusals: u64,
     /// What it was told the log has.
     pub(crate) acknowledged: BTreeSet<String>,
     /// Sends refused or of unknown fate, so far.
@@ -53,6 +61,9 @@ impl Client {
             shown: BTreeMap::new(),
             screen: BTreeSet::new(),
             unacknowledged: VecDeque::new(),
+            sent: BTreeMap::new(),
+            receipts: 0,
+            refusals: 0,
             acknowledged: BTreeSet::new(),
             unsent: 0,
             forbidden: 0,
@@ -83,23 +94,39 @@ impl Client {
                 self.resets += 1;
                 self.seen = head;
             }
-            Frame::Receipt { id } => {
+            Frame::Answer(bytes) => self.hear(log, Answer::read(&bytes)),
+        }
+    }
+
+    /// Hears what came of something it asked for.
+    fn hear(&mut self, log: &Log, answer: Answer) {
+        match answer {
+            Answer::Done { receipt } if receipt == SUBSCRIPTION => {}
+            Answer::Done { receipt: id } => {
+                self.receipts += 1;
                 checks::what_is_acknowledged_is_in_the_log(log, self, &id);
                 self.unacknowledged.retain(|draft| draft.id != id);
                 self.acknowledged.insert(id);
             }
-            Frame::Unsent { draft } => {
+            Answer::Refused { receipt, .. } if receipt == SUBSCRIPTION => {
+                self.is_refused = true;
+                self.refusals += 1;
+            }
+            Answer::Refused {
+                receipt: id,
+                code: Code::LogUnavailable,
+            } => {
                 self.unsent += 1;
                 // Each sending has its own answer: one that failed is repeated, whatever became of an earlier one.
-                if !self.unacknowledged.iter().any(|other| other.id == draft.id) {
+                if !self.unacknowledged.iter().any(|other| other.id == id) {
+                    let draft = self.sent.get(&id).expect("it was sent").clone();
                     self.unacknowledged.push_back(draft);
                 }
             }
-            Frame::Forbidden { id } => {
+            Answer::Refused { receipt: id, .. } => {
                 self.unacknowledged.retain(|draft| draft.id != id);
                 self.forbidden += 1;
             }
-            Frame::Refused => self.is_refused = true,
         }
     }
 

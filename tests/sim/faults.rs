@@ -24,6 +24,10 @@ pub(crate) struct Faults {
     pub(crate) late: usize,
     pub(crate) poison: usize,
     pub(crate) members: usize,
+    /// How often a record waits for the followers of its partition.
+    pub(crate) leading: usize,
+    /// How often an operator, or a program, gives the topic more partitions.
+    pub(crate) partitions: usize,
 }
 
 /// Who crashes, at a step that is named.
@@ -64,6 +68,8 @@ impl Faults {
             late: often(6),
             poison: often(10),
             members: often(40),
+            leading: often(40),
+            partitions: often(1),
         }
     }
 
@@ -166,7 +172,7 @@ impl World {
     pub(crate) fn crash_gateway(&mut self, which: usize, arrive: usize) {
         let old = std::mem::replace(&mut self.gateways[which], Gateway::new(self.rules));
         for producing in old.producing.into_iter().take(arrive) {
-            self.log.append(producing.draft, self.now_ms);
+            self.produce(producing.draft);
         }
         for client in &mut self.clients {
             client.gateway = client.gateway.filter(|gateway| *gateway != which);
@@ -175,8 +181,8 @@ impl World {
         self.relink(1, which);
     }
 
-    pub(crate) fn strike_store(&mut self) -> &'static str {
-        match self.random.below(5) {
+    pub(crate) fn strike_redis(&mut self) -> &'static str {
+        match self.random.below(3) {
             0 => {
                 self.redis.down = true;
                 "Redis stops"
@@ -185,17 +191,26 @@ impl World {
                 self.redis.wipe();
                 "Redis is wiped"
             }
-            2 => {
+            _ => {
                 self.redis.roll_back(1 + self.random.below(4));
                 "Redis is rolled back"
             }
-            3 => {
+        }
+    }
+
+    pub(crate) fn strike_dynamo(&mut self) -> &'static str {
+        match self.random.below(3) {
+            0 => {
+                self.dynamo.down = true;
+                "DynamoDB stops"
+            }
+            1 => {
                 self.dynamo.throttled = self.faults.throttle;
                 "DynamoDB throttles"
             }
             _ => {
                 self.dynamo.throttled = 0;
-                "DynamoDB takes all writes again"
+                "DynamoDB takes everything again"
             }
         }
     }

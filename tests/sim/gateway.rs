@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use roomlog_core::{
+    code::Code,
     gap::Hole,
     ids::{Count, MessageId, RoomKey, Seq, UserId},
     resend::Resends,
     resume::{Resume, Since},
+    session::RequestId,
 };
 
 use crate::{
+    conversation::Conversation,
     log::{Draft, Log, room},
     opening::Opening,
     owner::{Said, Told},
@@ -35,14 +38,8 @@ pub(crate) enum Frame {
     },
     /// It can't be continued where the client wanted; `head` is where it goes on.
     Reset { head: Seq },
-    /// The log has it.
-    Receipt { id: String },
-    /// It is not known to be in the log, or may not be sent now.
-    Unsent { draft: Draft },
-    /// The user may not post.
-    Forbidden { id: String },
-    /// The client may not read the room.
-    Refused,
+    /// What came of something the client asked for, as it is on the wire.
+    Answer(Vec<u8>),
 }
 
 /// A record on its way to the log.
@@ -51,6 +48,7 @@ pub(crate) struct Producing {
     /// Whose session; a client that comes back has another one.
     pub(crate) client: usize,
     pub(crate) session: u64,
+    request: RequestId,
     pub(crate) draft: Draft,
 }
 
@@ -60,6 +58,9 @@ pub(crate) struct Session {
     pub(crate) number: u64,
     pub(crate) user: UserId,
     pub(crate) room: RoomKey,
+    conversation: Conversation,
+    /// The subscription, until it is granted or refused.
+    subscribing: RequestId,
     resends: Resends,
     pub(crate) following: Following,
     pub(crate) wire: VecDeque<Frame>,
@@ -127,6 +128,7 @@ impl Gateway {
         room: RoomKey,
         has: Seq,
     ) {
+        let (conversation, subscribing, has) = Conversation::begin(&user, &room, has);
         self.rooms
             .entry(room.clone())
             .or_insert_with(|| Slot::Opening(Opening::default()));
@@ -136,6 +138,8 @@ impl Gateway {
                 number,
                 user,
                 room,
+                conversation,
+                subscribing,
                 resends: Resends::default(),
                 following: Following::Asked(has),
                 wire: VecDeque::new(),
@@ -149,25 +153,24 @@ impl Gateway {
             return;
         };
         let id = MessageId::parse(&draft.id).expect("visible");
+        let request = session.conversation.send(&draft);
         let may_post = match self.rooms.get(&session.room) {
             Some(Slot::Open(room)) => room.may_post(&session.user),
             _ => true,
         };
         if !may_post {
-            session.wire.push_back(Frame::Forbidden { id: draft.id });
-            return;
+            return session.is_over(request, Some(Code::NotAMember));
         }
         if !session.resends.allow(&room(&draft.key), &id) {
-            session.wire.push_back(Frame::Unsent { draft });
-            return;
+            return session.is_over(request, Some(Code::LogUnavailable));
         }
         if !self.rules.keep(Mechanism::ReceiptAfterLog) {
-            let id = draft.id.clone();
-            session.wire.push_back(Frame::Receipt { id });
+            session.is_over(request, None);
         }
         self.producing.push_back(Producing {
             client,
             session: session.number,
+            request,
             draft,
         });
     }
@@ -182,12 +185,10 @@ impl Gateway {
         let id = MessageId::parse(&producing.draft.id).expect("visible");
         if acknowledged {
             session.resends.acknowledged(&key, &id);
-            let id = producing.draft.id.clone();
-            session.wire.push_back(Frame::Receipt { id });
+            session.is_over(producing.request, None);
         } else {
             session.resends.unknown(key, id);
-            let draft = producing.draft.clone();
-            session.wire.push_back(Frame::Unsent { draft });
+            session.is_over(producing.request, Some(Code::LogUnavailable));
         }
     }
 
@@ -249,7 +250,7 @@ impl Gateway {
         let Some(Slot::Open(open)) = self.rooms.get_mut(key) else {
             return;
         };
-        if dynamo.down {
+        if !dynamo.answers() {
             if gives_up {
                 self.renewals.remove(key);
                 open.go_on_without_rows(log, &mut self.sessions, tally);
@@ -342,7 +343,7 @@ impl Gateway {
                     seq: has,
                     epoch: None,
                 };
-                session.follow(since.against_fresh(head.0), head.0);
+                session.follow(since.against_fresh(head.0), head.0, self.rules);
             }
         }
     }
@@ -380,7 +381,7 @@ impl Gateway {
             return;
         };
         if !room.knows(&session.user) {
-            if dynamo.down {
+            if !dynamo.answers() {
                 return;
             }
             if room.learn(&session.user, dynamo).is_err() {
@@ -390,7 +391,7 @@ impl Gateway {
         }
         match session.following {
             Following::Asked(_) if !room.may_read(&session.user) => {
-                session.wire.push_back(Frame::Refused);
+                session.is_over(session.subscribing, Some(Code::NotAMember));
                 session.following = Following::Ended;
             }
             Following::Asked(has) => {
@@ -398,7 +399,9 @@ impl Gateway {
                     seq: has,
                     epoch: None,
                 };
-                session.follow(since.against(room.shown(), "", BEHIND_MAX), room.shown());
+                session.is_subscribed(room.shown());
+                let resume = since.against(room.shown(), "", BEHIND_MAX);
+                session.follow(resume, room.shown(), self.rules);
             }
             Following::Behind(next) => {
                 session.following = room.pull(log, session, next, dynamo, found, tally);
@@ -411,14 +414,27 @@ impl Gateway {
 // === impl Session ===
 
 impl Session {
-    fn follow(&mut self, resume: Resume, head: Seq) {
+    /// A request came to its end; the client is told.
+    fn is_over(&mut self, request: RequestId, refused: Option<Code>) {
+        let frames = self.conversation.is_over(request, refused);
+        self.wire.extend(frames.into_iter().map(Frame::Answer));
+    }
+
+    /// The subscription stands; the client is told.
+    fn is_subscribed(&mut self, head: Seq) {
+        let frames = self.conversation.is_subscribed(self.subscribing, head);
+        self.wire.extend(frames.into_iter().map(Frame::Answer));
+    }
+
+    fn follow(&mut self, resume: Resume, head: Seq, rules: Rules) {
+        let asks = rules.keep(Mechanism::FreshHead);
         self.following = match resume {
             Resume::At(next) => Following::Behind(next),
-            Resume::AskHowFar => match self.following {
+            Resume::AskHowFar if asks => match self.following {
                 Following::Asked(has) => Following::AsksHowFar(has),
                 other => other,
             },
-            Resume::Reset(_) => {
+            Resume::AskHowFar | Resume::Reset(_) => {
                 self.wire.push_back(Frame::Reset { head });
                 Following::Behind(head.next())
             }

@@ -225,11 +225,16 @@ impl State {
 impl Log {
     /// An empty log of partition 0 of 2, so that half of all room names don't belong there.
     pub(crate) fn new() -> Self {
+        Self::with_window(WINDOW_OFFSETS)
+    }
+
+    /// The same with another window than the one that is promised.
+    pub(crate) fn with_window(window_offsets: i64) -> Self {
         Self {
             spec: Spec {
                 partition: 0,
                 partition_count: 2,
-                window_offsets: WINDOW_OFFSETS,
+                window_offsets,
             },
             records: Vec::new(),
             totals: vec![Totals::new()],
@@ -379,7 +384,7 @@ impl Log {
         amended
     }
 
-    /// Whether two sendings of an id lie further apart than the window.
+    /// Whether two sendings of an id lie further apart than the window that is promised.
     pub(crate) fn left_its_window(&self, draft: &Draft) -> bool {
         let name = |draft: &Draft| (draft.key.clone(), draft.sender, draft.id.clone());
         let sendings = self.records.iter();
@@ -389,7 +394,7 @@ impl Log {
         sendings.windows(2).any(|pair| {
             let offsets = pair[1].position.offset - pair[0].position.offset;
             let ms = pair[1].append_time_ms - pair[0].append_time_ms;
-            offsets > self.spec.window_offsets || ms > WINDOW_MS
+            offsets > WINDOW_OFFSETS || ms > WINDOW_MS
         })
     }
 

@@ -15,6 +15,7 @@
 mod cases;
 mod checks;
 mod client;
+mod conversation;
 mod fanout;
 mod faults;
 mod gateway;
@@ -23,6 +24,7 @@ mod mutants;
 mod opening;
 mod owner;
 mod persister;
+mod producing;
 mod random;
 mod room;
 mod rules;

@@ -1,11 +1,19 @@
-//! A gateway opens a room: its fresh head, its stored state, and the changes that came after what is stored.
+//! A gateway opens a room: its fresh head, its stored state, and the changes that came after what is stored. Without the
+//! store it is opened by all its events, if all of them can be had.
 
 use roomlog_core::{
     ids::{Count, RoomKey, Seq},
     standing::Standing,
 };
 
-use crate::{log::Log, owner::Told, room::Room, rules::Rules, stores::Dynamo, tally::Tally};
+use crate::{
+    log::Log,
+    owner::Told,
+    room::Room,
+    rules::{Mechanism, Rules},
+    stores::Dynamo,
+    tally::Tally,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Opening {
@@ -42,14 +50,22 @@ impl Opening {
         tally: &mut Tally,
     ) -> Option<Room> {
         let Some((standing, next)) = &mut self.standing else {
-            if !dynamo.down {
-                self.read_row(key, dynamo);
+            match dynamo.answers() {
+                true => self.read_row(key, dynamo),
+                false => self.begin_young(rules),
             }
             return None;
         };
         let head = self.head?;
+        let is_stuck = *next <= head.0 && found.first().is_none_or(|told| told.seq != *next);
+        if standing.is_whole() && is_stuck {
+            // Not all its events can be had: it stays closed until the store answers.
+            self.standing = None;
+            return None;
+        }
         if *next > head.0 {
             let (standing, _) = self.standing.take()?;
+            tally.young += u64::from(standing.is_whole());
             return Some(Room::new(key.clone(), head, standing, rules));
         }
         for told in found {
@@ -59,11 +75,11 @@ impl Opening {
             let record = log.record(told.place);
             if let Some(event) = record.folded() {
                 let unknown = standing.unknown_of(event);
-                if !unknown.is_empty() && dynamo.down {
+                if !unknown.is_empty() && !dynamo.answers() {
                     break;
                 }
                 for user in unknown {
-                    let row = dynamo.members.get(&(key.clone(), user.clone())).copied();
+                    let row = dynamo.member(key, &user, rules);
                     if standing.learn(user, row).is_err() {
                         // The store moved on between two reads: everything is read anew.
                         tally.reopened += 1;
@@ -76,6 +92,15 @@ impl Opening {
             *next = next.next();
         }
         None
+    }
+
+    /// Nobody had a row before the first event.
+    fn begin_young(&mut self, rules: Rules) {
+        let next = match (rules.keep(Mechanism::FromTheFirst), self.head) {
+            (false, Some((head, _))) => head.next(),
+            _ => Seq(1),
+        };
+        self.standing = Some((Standing::before_the_first_event(), next));
     }
 
     fn read_row(&mut self, key: &RoomKey, dynamo: &Dynamo) {

@@ -106,8 +106,9 @@ impl Owner {
         }
         let Some(mut base) = self.restored(log, redis, tally).or_else(|| {
             let (position, accepted) = dynamo.start();
-            tally.partial += u64::from(!dynamo.down);
-            (!dynamo.down).then(|| RoomLog::partial(log.spec, position, accepted))
+            let answers = dynamo.answers();
+            tally.partial += u64::from(answers);
+            answers.then(|| RoomLog::partial(log.spec, position, accepted))
         }) else {
             return;
         };
@@ -178,7 +179,9 @@ impl Owner {
             let room = RoomKey::parse(&record.draft.key).ok();
             match (outcome, room) {
                 (Outcome::Accepted { seq, count }, Some(room)) => {
-                    let (place, is_readable) = (record.position, record.event.is_some());
+                    let place = record.position;
+                    let puts_aside = self.rules.keep(Mechanism::PuttingAside);
+                    let is_readable = record.event.is_some() || !puts_aside;
                     self.aside = Some(Said::Event {
                         room,
                         seq,
@@ -310,7 +313,8 @@ impl Owner {
 
     fn load_head(&mut self, dynamo: &Dynamo, room: &RoomKey) {
         let is_known = self.head(room).is_some();
-        if let Some(numbering) = self.log.as_mut().filter(|_| !dynamo.down && !is_known) {
+        let unknowing = self.log.as_mut().filter(|_| !is_known);
+        if let Some(numbering) = unknowing.filter(|_| dynamo.answers()) {
             let row = dynamo.head(room);
             if row.is_none() {
                 self.empty.insert(room.clone());
@@ -326,7 +330,7 @@ impl Owner {
         dynamo: &Dynamo,
         mut shows: impl FnMut() -> bool,
     ) {
-        let Some(numbering) = self.log.as_mut().filter(|_| !dynamo.down) else {
+        let Some(numbering) = self.log.as_mut().filter(|_| dynamo.answers()) else {
             return;
         };
         for (room, row) in &dynamo.rooms {
@@ -334,7 +338,7 @@ impl Owner {
                 numbering.load_head(room.clone(), Some(row.head));
             }
         }
-        if numbering.all_heads_loaded() {
+        if numbering.all_heads_loaded() || !self.rules.keep(Mechanism::SumOfRows) {
             checks::a_complete_base_is_true(log, numbering);
         }
     }
@@ -434,13 +438,13 @@ pub(crate) fn apply(
     if outcome != Outcome::HeadUnknown {
         return Some(outcome);
     }
-    let waits = rules.keep(Mechanism::WaitingForRows);
-    if dynamo.down && waits {
+    let answers = dynamo.answers();
+    if !answers && rules.keep(Mechanism::WaitingForRows) {
         return None;
     }
     let key = std::str::from_utf8(record.key).expect("a known room's key");
     let room = RoomKey::parse(key).expect("a known room's key");
-    let row = dynamo.head(&room).filter(|_| !dynamo.down);
+    let row = dynamo.head(&room).filter(|_| answers);
     numbering.load_head(room, row);
     Some(numbering.apply(record))
 }

@@ -18,7 +18,7 @@ use crate::{
     owner,
     random::Random,
     rules::{Mechanism, Rules},
-    stores::{Dynamo, PartitionRow},
+    stores::{Dynamo, PartitionRow, Write},
     tally::Tally,
 };
 
@@ -50,7 +50,7 @@ struct State {
     members: BTreeMap<UserId, Option<Membership>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct EventRow {
     room: RoomKey,
     seq: Seq,
@@ -58,7 +58,7 @@ struct EventRow {
     is_void: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum RowMove {
     Read(RoomKey, UserId, (Seq, Count)),
     Amend(RoomKey, Amendment),
@@ -88,7 +88,7 @@ impl Persister {
     }
 
     pub(crate) fn start(&mut self, log: &Log, dynamo: &Dynamo) {
-        if self.log.is_some() || dynamo.down {
+        if self.log.is_some() || !dynamo.answers() {
             return;
         }
         let (position, accepted) = dynamo.start();
@@ -108,6 +108,7 @@ impl Persister {
         log: &mut Log,
         dynamo: &Dynamo,
         records_max: usize,
+        takes_dead_letters: bool,
         tally: &mut Tally,
     ) {
         let paused = self.prefix.is_full() || self.rows.len() > ROWS_MAX;
@@ -118,6 +119,11 @@ impl Persister {
         let before = self.next();
         let (mut events, mut moves) = (Vec::new(), Vec::new());
         for _ in 0..records_max {
+            let next = self.next().and_then(|next| log.from(next).first());
+            let is_readable = next.is_none_or(|record| record.event.is_some());
+            if !is_readable && !takes_dead_letters && self.rules.keep(Mechanism::PuttingAside) {
+                break;
+            }
             match self.take_next(log, dynamo, &mut events, &mut moves) {
                 Ok(true) => {}
                 Ok(false) | Err(Stop::Waits) => break,
@@ -155,7 +161,7 @@ impl Persister {
         let Some(record) = log.from(next).first() else {
             return Ok(false);
         };
-        if record.folded().is_some() && dynamo.down {
+        if record.folded().is_some() && !dynamo.answers() {
             return Err(Stop::Waits);
         }
         let numbering = self.log.as_mut().expect("started");
@@ -169,6 +175,7 @@ impl Persister {
             let place = record.position;
             let (is_void, changes) = self.fold(record, seq, dynamo)?;
             let stands = record.event.as_ref().filter(|_| !is_void);
+            let stands = stands.filter(|_| self.rules.keep(Mechanism::PostingIsReading));
             let readers = stands.into_iter().flat_map(readers_by);
             moves.extend(
                 readers.map(|user| RowMove::Read(room.clone(), user.clone(), (seq, count))),
@@ -182,7 +189,7 @@ impl Persister {
                 place,
                 is_void,
             });
-            if record.event.is_none() {
+            if record.event.is_none() && self.rules.keep(Mechanism::PuttingAside) {
                 log.put_aside.insert(place);
             }
         }
@@ -210,7 +217,8 @@ impl Persister {
         let unknown: Vec<_> = users.iter().filter(|user| !is_known(user)).collect();
         if state.is_none() || !unknown.is_empty() {
             let row = dynamo.rooms.get(room);
-            if row.is_some_and(|row| row.head.seq >= seq) {
+            let is_overtaken = row.is_some_and(|row| row.head.seq >= seq);
+            if is_overtaken && self.rules.keep(Mechanism::Overtaken) {
                 return Err(Stop::Overtaken);
             }
             let loaded: Vec<_> = unknown
@@ -233,20 +241,21 @@ impl Persister {
     /// Writes some of the rows of some window, not necessarily the oldest.
     pub(crate) fn write_some(
         &mut self,
+        log: &Log,
         dynamo: &mut Dynamo,
         random: &mut Random,
         tally: &mut Tally,
     ) {
-        if self.windows.is_empty() || dynamo.down {
+        if self.windows.is_empty() {
             return;
         }
         let which = random.below(self.windows.len());
-        if random.percent(dynamo.throttled) {
-            tally.throttled += 1;
-            return;
-        }
         let rows = random.below(self.windows[which].1.len() + 1);
-        self.write_events(which, rows, dynamo, tally);
+        match dynamo.takes() {
+            Write::Made => self.write_events(which, rows, log, dynamo, tally),
+            Write::Unanswered => put_events(&self.windows[which].1[..rows], log, dynamo),
+            Write::Refused => {}
+        }
     }
 
     /// Writes so many of the rows a window still has to write.
@@ -254,23 +263,14 @@ impl Persister {
         &mut self,
         which: usize,
         rows: usize,
+        log: &Log,
         dynamo: &mut Dynamo,
         tally: &mut Tally,
     ) {
         let (id, events) = &mut self.windows[which];
         let rows = rows.min(events.len());
-        for row in events.drain(..rows) {
-            checks::a_stored_event_never_changes(
-                dynamo,
-                &row.room,
-                row.seq,
-                row.place,
-                row.is_void,
-            );
-            dynamo
-                .events
-                .insert((row.room, row.seq), (row.place, row.is_void));
-        }
+        put_events(&events[..rows], log, dynamo);
+        events.drain(..rows);
         if events.is_empty() {
             let id = *id;
             self.windows.remove(which);
@@ -288,17 +288,23 @@ impl Persister {
         }
     }
 
-    /// Moves the next row.
+    /// Moves the next row; one whose move is not acknowledged is moved again, before any other.
     pub(crate) fn move_row(&mut self, dynamo: &mut Dynamo) {
-        if dynamo.down {
+        let Some(next) = self.rows.front() else {
+            return;
+        };
+        let write = dynamo.takes();
+        if write == Write::Refused {
             return;
         }
-        match self.rows.pop_front() {
-            Some(RowMove::Read(room, user, to)) => dynamo.advance_read(room, user, to, self.rules),
-            Some(RowMove::Amend(room, amends)) => dynamo.amend(&room, amends, self.rules),
-            Some(RowMove::Room(room, head, changes)) => dynamo.advance_room(room, head, changes),
-            Some(RowMove::Partition(row)) => dynamo.advance_partition(row),
-            None => {}
+        match next.clone() {
+            RowMove::Read(room, user, to) => dynamo.advance_read(room, user, to, self.rules),
+            RowMove::Amend(room, amends) => dynamo.amend(&room, amends, self.rules),
+            RowMove::Room(room, head, changes) => dynamo.advance_room(room, head, changes),
+            RowMove::Partition(row) => dynamo.advance_partition(row),
+        }
+        if write == Write::Made {
+            self.rows.pop_front();
         }
     }
 
@@ -338,6 +344,15 @@ impl State {
     }
 }
 
+fn put_events(rows: &[EventRow], log: &Log, dynamo: &mut Dynamo) {
+    for row in rows.iter().cloned() {
+        checks::the_unreadable_is_put_aside_first(log, row.place);
+        checks::a_stored_event_never_changes(dynamo, &row.room, row.seq, row.place, row.is_void);
+        let what = (row.place, row.is_void);
+        dynamo.events.insert((row.room, row.seq), what);
+    }
+}
+
 /// Stores read marks: a log of their own, in which the furthest mark of a user wins.
 #[derive(Debug, Default)]
 pub(crate) struct MarkStore {
@@ -364,7 +379,8 @@ impl MarkStore {
         dynamo: &mut Dynamo,
         rules: Rules,
     ) {
-        if dynamo.down {
+        let write = dynamo.takes();
+        if write == Write::Refused {
             return;
         }
         let next = *self.next.get_or_insert(dynamo.marks);
@@ -379,8 +395,10 @@ impl MarkStore {
         for ((room, user), to) in furthest {
             dynamo.advance_read(room, user, to, rules);
         }
-        let stored = next + batch.len();
-        self.next = Some(stored);
-        dynamo.marks = dynamo.marks.max(stored);
+        if write == Write::Made {
+            let stored = next + batch.len();
+            self.next = Some(stored);
+            dynamo.marks = dynamo.marks.max(stored);
+        }
     }
 }

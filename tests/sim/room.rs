@@ -86,8 +86,8 @@ impl Room {
 
     /// Reads a user's row; an error says that the store is further than what is shown here.
     pub(crate) fn learn(&mut self, user: &UserId, dynamo: &Dynamo) -> Result<(), Ahead> {
-        let row = dynamo.members.get(&(self.key.clone(), user.clone()));
-        self.standing.learn(user.clone(), row.copied())
+        let row = dynamo.member(&self.key, user, self.rules);
+        self.standing.learn(user.clone(), row)
     }
 
     fn row(&self, user: &UserId) -> Option<Membership> {
@@ -291,6 +291,7 @@ impl Room {
                 false => Following::Ended,
             };
         }
+        let answers = dynamo.answers();
         let is_here = |first: &(Told, Option<bool>)| first.0.seq <= next;
         let events: Vec<_> = match self.recent.front().is_some_and(is_here) {
             true => self.recent.iter().copied().collect(),
@@ -300,7 +301,7 @@ impl Room {
                     // The store may know whether it is void.
                     let row = dynamo.events.get(&(self.key.clone(), told.seq));
                     let is_folded = log.record(told.place).folded().is_some();
-                    let known = row.filter(|_| !dynamo.down).map(|(_, is_void)| *is_void);
+                    let known = row.filter(|_| answers).map(|(_, is_void)| *is_void);
                     (*told, if is_folded { known } else { Some(false) })
                 })
                 .collect(),

@@ -21,9 +21,31 @@ pub(crate) enum Mechanism {
     SilenceAfterRemoval,
     /// Records that need a room's row wait for it.
     WaitingForRows,
+    /// Producers place records by the partition count that was recorded with the topic, whatever the broker has now.
+    RecordedCount,
+    /// A record is acknowledged once all in-sync replicas have it.
+    AllReplicas,
+    /// Of what is sent again within the window only the first is an event.
+    Window,
+    /// What can't be decoded is shown and stored after the dead-letter topic has it.
+    PuttingAside,
+    /// An event is judged by rows of one moment.
+    OneMoment,
+    /// A client that has more than is known here waits for an owner who knows how far the room is now.
+    FreshHead,
+    /// Stored rows are taken for all there are only if they add up.
+    SumOfRows,
+    /// A persister that finds rows newer than what it folds begins anew.
+    Overtaken,
+    /// Without the store a room is opened by all its events, from the first on.
+    FromTheFirst,
+    /// Who posts or joins has read up to there.
+    PostingIsReading,
+    /// The head of a room that fell quiet is repeated.
+    RepeatedHeads,
 }
 
-const ALL: [Mechanism; 9] = [
+pub(crate) const ALL: [Mechanism; 20] = [
     Mechanism::SumOfHeads,
     Mechanism::ContiguousPrefix,
     Mechanism::HoldingBack,
@@ -33,6 +55,17 @@ const ALL: [Mechanism; 9] = [
     Mechanism::LaterChange,
     Mechanism::SilenceAfterRemoval,
     Mechanism::WaitingForRows,
+    Mechanism::RecordedCount,
+    Mechanism::AllReplicas,
+    Mechanism::Window,
+    Mechanism::PuttingAside,
+    Mechanism::OneMoment,
+    Mechanism::FreshHead,
+    Mechanism::SumOfRows,
+    Mechanism::Overtaken,
+    Mechanism::FromTheFirst,
+    Mechanism::PostingIsReading,
+    Mechanism::RepeatedHeads,
 ];
 
 /// What holds in a world: everything but, at most, one mechanism.

@@ -88,6 +88,10 @@ fn walk(mut world: World, steps: usize, crash_at: Option<(usize, Victim)>, trace
         .iter()
         .filter(|record| world.is_void(record));
     world.tally.void = void.count() as u64;
+    world.tally.receipts = world.clients.iter().map(|client| client.receipts).sum();
+    world.tally.refused = world.clients.iter().map(|client| client.refusals).sum();
+    world.tally.unread = world.dynamo.refused.reads.get();
+    world.tally.throttled = world.dynamo.refused.writes.get();
     world.tally.trimmed = world.log.bounds().low.unsigned_abs();
     fingerprint ^= world.log.end().offset.unsigned_abs() << 32;
     let tally = world.tally;
@@ -135,11 +139,15 @@ impl World {
             return self.strike_process();
         }
         if self.random.percent(self.faults.redis) {
-            return self.strike_store();
+            return self.strike_redis();
         }
         if self.random.percent(self.faults.dynamo) {
-            self.dynamo.down = true;
-            return "DynamoDB stops";
+            return self.strike_dynamo();
+        }
+        if self.random.percent(self.faults.partitions) {
+            self.live_partitions = 4;
+            self.tally.partitions += 1;
+            return "the topic gets more partitions";
         }
         // What is down comes back sooner than the next thing fails.
         if (self.dynamo.down || self.redis.down) && self.random.percent(15) {
@@ -239,12 +247,20 @@ impl World {
             let which = self.random.below(self.adrift.len());
             let draft = self.adrift.swap_remove(which);
             if self.random.percent(70) {
-                self.append(draft);
+                self.produce(draft);
             }
             return "a record that was adrift arrives or is lost";
         }
+        if !self.leading.is_empty() && self.random.percent(40) {
+            match self.random.percent(30) {
+                true => self.lose_leader(),
+                false => self.followers_fetch(),
+            }
+            return "the leader is lost, or its followers have what it has";
+        }
         let gateway = self.random.below(self.gateways.len());
         let fate = match self.random.percent(self.faults.unknown) {
+            false if self.random.percent(self.faults.leading) => Fate::Leading,
             false => Fate::Acknowledged,
             true => *self
                 .random
@@ -341,11 +357,14 @@ impl World {
             0..=2 => {
                 let records_max = 1 + self.random.below(6);
                 persister.start(&self.log, &self.dynamo);
-                persister.poll(&mut self.log, &self.dynamo, records_max, &mut self.tally);
+                let takes_dead_letters = !self.random.percent(3 * self.faults.poison);
+                let (log, tally) = (&mut self.log, &mut self.tally);
+                persister.poll(log, &self.dynamo, records_max, takes_dead_letters, tally);
                 "a persister reads"
             }
             3..=4 => {
-                persister.write_some(&mut self.dynamo, &mut self.random, &mut self.tally);
+                let (log, random) = (&self.log, &mut self.random);
+                persister.write_some(log, &mut self.dynamo, random, &mut self.tally);
                 "a persister writes events"
             }
             5..=6 => {

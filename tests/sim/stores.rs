@@ -1,6 +1,9 @@
 //! Redis and DynamoDB, as far as the system meets them.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
 
 use roomlog_core::{
     amendment::{Amendment, Amendments, Change as Amends},
@@ -11,6 +14,7 @@ use roomlog_core::{
 
 use crate::{
     log::at,
+    random::Random,
     rules::{Mechanism, Rules},
 };
 
@@ -54,11 +58,15 @@ enum About {
 }
 
 /// The rows of the persister.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Dynamo {
     pub(crate) down: bool,
-    /// Of so many writes in a hundred the store takes none now.
+    /// So many requests in a hundred are refused now, or made without an answer.
     pub(crate) throttled: usize,
+    /// Which of them.
+    chance: RefCell<Random>,
+    /// Requests that were throttled so far.
+    pub(crate) refused: Refused,
     /// Event rows: where the event is, and whether it is void.
     pub(crate) events: BTreeMap<(RoomKey, Seq), (Position, bool)>,
     pub(crate) rooms: BTreeMap<RoomKey, RoomRow>,
@@ -71,6 +79,22 @@ pub(crate) struct Dynamo {
     pub(crate) marks: usize,
     /// Rooms whose row moved since anybody looked.
     pub(crate) moved: Vec<RoomKey>,
+}
+
+/// What a throttling store did not answer so far.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    pub(crate) reads: Cell<u64>,
+    pub(crate) writes: Cell<u64>,
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    Made,
+    /// It is made, and the writer does not hear of it.
+    Unanswered,
+    Refused,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +188,51 @@ impl Redis {
 // === impl Dynamo ===
 
 impl Dynamo {
+    pub(crate) fn new(chance: Random) -> Self {
+        Self {
+            down: false,
+            throttled: 0,
+            chance: RefCell::new(chance),
+            refused: Refused::default(),
+            events: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            members: BTreeMap::new(),
+            reads: Reads::new(),
+            amendments: BTreeMap::new(),
+            partition: None,
+            marks: 0,
+            moved: Vec::new(),
+        }
+    }
+
+    /// Whether it answers the next request to read.
+    pub(crate) fn answers(&self) -> bool {
+        let throttles = !self.down && self.throttles();
+        let reads = &self.refused.reads;
+        reads.set(reads.get() + u64::from(throttles));
+        !self.down && !throttles
+    }
+
+    /// What becomes of the next request to write.
+    pub(crate) fn takes(&self) -> Write {
+        if self.down {
+            return Write::Refused;
+        }
+        if !self.throttles() {
+            return Write::Made;
+        }
+        let writes = &self.refused.writes;
+        writes.set(writes.get() + 1);
+        match self.chance.borrow_mut().percent(30) {
+            true => Write::Unanswered,
+            false => Write::Refused,
+        }
+    }
+
+    fn throttles(&self) -> bool {
+        self.throttled > 0 && self.chance.borrow_mut().percent(self.throttled)
+    }
+
     /// Where a reader without a snapshot begins, and how many records are accepted before.
     pub(crate) fn start(&self) -> (Position, u64) {
         self.partition
@@ -172,6 +241,16 @@ impl Dynamo {
 
     pub(crate) fn head(&self, room: &RoomKey) -> Option<Head> {
         self.rooms.get(room).map(|row| row.head)
+    }
+
+    /// A user's row; without the mechanism nobody sees of which moment it is.
+    pub(crate) fn member(&self, room: &RoomKey, user: &UserId, rules: Rules) -> Option<Membership> {
+        let row = *self.members.get(&(room.clone(), user.clone()))?;
+        let changed_seq = match rules.keep(Mechanism::OneMoment) {
+            true => row.changed_seq,
+            false => Seq::ZERO,
+        };
+        Some(Membership { changed_seq, ..row })
     }
 
     /// Moves a room's row and what its state changed on the way, all at once; not if it is there or further already.

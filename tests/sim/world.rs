@@ -1,5 +1,7 @@
 //! One world: who is there, everything that can happen next, and the healing at the end.
 
+use std::collections::VecDeque;
+
 use roomlog_core::{
     ids::{RoomKey, Seq},
     room_log::{Changes, WINDOW_MS},
@@ -15,7 +17,7 @@ use crate::{
     owner::{Question, Told},
     persister::{MarkStore, Persister, ReadMark},
     random::Random,
-    rules::Rules,
+    rules::{Mechanism, Rules},
     stores::{Dynamo, Reads, Redis},
     tally::Tally,
 };
@@ -43,6 +45,12 @@ pub(crate) struct World {
     pub(crate) mark_stores: Vec<MarkStore>,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) clients: Vec<Client>,
+    /// Records the partition's leader has and its followers do not yet, each with its gateway. Nobody reads them.
+    pub(crate) leading: VecDeque<(usize, Producing)>,
+    /// How many partitions the broker has; readers and producers go by what was recorded with the topic.
+    pub(crate) live_partitions: u32,
+    /// Records that were placed in other partitions.
+    pub(crate) elsewhere: Vec<Draft>,
     /// Records that left their gateway and may arrive at any time, or never.
     pub(crate) adrift: Vec<Draft>,
     /// Snapshot writes whose writers are gone; they may arrive at any time, or never.
@@ -67,6 +75,8 @@ pub(crate) enum Fate {
     Lost,
     /// It arrives later, or never.
     Adrift,
+    /// The leader has it, and the followers fetch it later, or never.
+    Leading,
 }
 
 // === impl World ===
@@ -74,20 +84,30 @@ pub(crate) enum Fate {
 impl World {
     /// A world of two gateways, two replica groups, a persister and nobody else.
     pub(crate) fn new(random: Random, faults: Faults, rules: Rules) -> Self {
+        let log = match rules.keep(Mechanism::Window) {
+            true => Log::new(),
+            false => Log::with_window(0),
+        };
+        let mut random = random;
+        let dynamo = Dynamo::new(random.fork());
+        let live_partitions = log.spec.partition_count;
         let mut world = Self {
             random,
             faults,
             rules,
             now_ms: START_MS,
             latest_ms: START_MS,
-            log: Log::new(),
+            log,
             redis: Redis::default(),
-            dynamo: Dynamo::default(),
+            dynamo,
             groups: [Vec::new(), Vec::new()],
             persisters: Vec::new(),
             mark_stores: Vec::new(),
             gateways: vec![Gateway::new(rules), Gateway::new(rules)],
             clients: Vec::new(),
+            leading: VecDeque::new(),
+            live_partitions,
+            elsewhere: Vec::new(),
             adrift: Vec::new(),
             redis_adrift: Vec::new(),
             marks: Vec::new(),
@@ -127,7 +147,9 @@ impl World {
 
     /// A client sends something, perhaps again.
     pub(crate) fn send(&mut self, which: usize, draft: Draft) {
-        if let Some(gateway) = self.clients[which].gateway {
+        let client = &mut self.clients[which];
+        if let Some(gateway) = client.gateway {
+            client.sent.insert(draft.id.clone(), draft.clone());
             self.gateways[gateway].send(which, draft);
         }
     }
@@ -146,11 +168,6 @@ impl World {
         let Some(frame) = session.and_then(|session| session.wire.pop_front()) else {
             return false;
         };
-        match &frame {
-            crate::gateway::Frame::Receipt { .. } => self.tally.receipts += 1,
-            crate::gateway::Frame::Refused => self.tally.refused += 1,
-            _ => {}
-        }
         self.clients[which].read(&self.log, frame);
         true
     }
@@ -164,30 +181,6 @@ impl World {
             user: client.user.clone(),
             to: (client.seen, state.count),
         });
-    }
-
-    // --- The log ---
-
-    pub(crate) fn append(&mut self, draft: Draft) {
-        self.tally.records += 1;
-        self.log.append(draft, self.now_ms);
-    }
-
-    /// What a gateway sent first meets its fate.
-    pub(crate) fn log_takes(&mut self, gateway: usize, fate: Fate) -> bool {
-        let Some(producing) = self.gateways[gateway].producing.pop_front() else {
-            return false;
-        };
-        let Producing { draft, .. } = producing.clone();
-        match fate {
-            Fate::Acknowledged | Fate::Unanswered => self.append(draft),
-            Fate::Adrift => self.adrift.push(draft),
-            Fate::Lost => {}
-        }
-        let acknowledged = fate == Fate::Acknowledged;
-        self.tally.unknown += u64::from(!acknowledged);
-        self.gateways[gateway].produced(&producing, acknowledged);
-        true
     }
 
     // --- Fanouts ---
@@ -215,6 +208,9 @@ impl World {
     }
 
     pub(crate) fn fanout_repeats_heads(&mut self, group: usize, which: usize) {
+        if !self.rules.keep(Mechanism::RepeatedHeads) {
+            return;
+        }
         let fanout = &mut self.groups[group][which];
         let said = fanout.owner.repeat_heads();
         fanout.say(said, &mut self.random, self.faults.link);
@@ -305,8 +301,10 @@ impl World {
     }
 
     fn stored(&self, key: &RoomKey, from: Seq) -> Vec<Told> {
+        if !self.dynamo.answers() {
+            return Vec::new();
+        }
         let rows = self.dynamo.events.range((key.clone(), from)..);
-        let rows = rows.filter(|_| !self.dynamo.down);
         rows.take_while(|((room, _), _)| room == key)
             .map(|((_, seq), (place, _))| Told {
                 seq: *seq,
@@ -431,9 +429,10 @@ impl World {
         for which in 0..self.persisters.len() {
             let persister = &mut self.persisters[which];
             persister.start(&self.log, &self.dynamo);
-            persister.poll(&mut self.log, &self.dynamo, 6, &mut self.tally);
+            persister.poll(&mut self.log, &self.dynamo, 6, true, &mut self.tally);
             for _ in 0..4 {
-                persister.write_some(&mut self.dynamo, &mut self.random, &mut self.tally);
+                let (log, random) = (&self.log, &mut self.random);
+                persister.write_some(log, &mut self.dynamo, random, &mut self.tally);
                 (0..6).for_each(|_| persister.move_row(&mut self.dynamo));
             }
         }
@@ -465,8 +464,9 @@ impl World {
     pub(crate) fn heal(&mut self) {
         (self.redis.down, self.dynamo.down, self.dynamo.throttled) = (false, false, 0);
         self.faults.end();
+        self.followers_fetch();
         for draft in std::mem::take(&mut self.adrift) {
-            self.append(draft);
+            self.produce(draft);
         }
         for changes in std::mem::take(&mut self.redis_adrift) {
             self.redis.take(&changes);

@@ -7,10 +7,11 @@ use roomlog_core::{
 };
 
 use crate::{
+    client::Client,
     log::{Draft, Log, room},
     owner::Said,
     stage::{OTHER, ROOM},
-    world::World,
+    world::{Fate, World},
 };
 
 #[test]
@@ -93,6 +94,8 @@ fn flushall_between_two_snapshot_writes() {
 #[test]
 fn the_first_message_of_a_new_room_while_dynamodb_is_down_and_redis_is_empty() {
     let mut world = World::with(&[("ann", 0)]);
+    world.messages(ROOM, 1..=9);
+    world.settle();
     world.crash_fanout(1);
     world.redis.wipe();
     let new = &mut world.groups[1][0].owner;
@@ -114,7 +117,25 @@ fn the_first_message_of_a_new_room_while_dynamodb_is_down_and_redis_is_empty() {
     world.replace_fanout(1);
     world.reads_all(1);
     assert!(world.groups[1][1].owner.log.is_none());
+    // All there is of the room is its log, and that says who may read it and who may not.
+    let [bob, cy, old] = [("bob", OTHER), ("cy", OTHER), ("ann", ROOM)].map(|(user, name)| {
+        world.clients.push(Client::new(user, room(name)));
+        let client = world.clients.len() - 1;
+        world.connect(client, 1);
+        client
+    });
+    world.settle();
+    world.says(bob, "first");
+    world.settle();
+    assert_eq!(world.screen(bob), ["make-room-2", "first"]);
+    assert!(world.clients[bob].acknowledged.contains("first"));
+    assert!(world.clients[cy].is_refused, "nobody let cy in");
+    // What nobody can have all events of stays closed, and shows nothing, until the store answers.
+    assert!(world.screen(old).is_empty() && world.screen(cy).is_empty());
+    let served = world.groups[0][0].owner.head(&room(OTHER));
     world.heal();
+    assert_eq!(world.screen(bob), ["make-room-2", "first"]);
+    assert_eq!(world.clients[old].seen, world.head(ROOM));
     for fanout in &world.groups[1] {
         assert_eq!(fanout.owner.head(&room(OTHER)), served, "nothing is lost");
     }
@@ -192,6 +213,29 @@ fn partitions_added_behind_our_back_number_nothing_twice() {
     world.messages(ROOM, 1..=3);
     world.heal();
     assert_eq!(world.clients[0].seen, Seq(4));
+}
+
+#[test]
+fn partitions_added_behind_our_back_lose_nothing_that_was_acknowledged() {
+    let mut world = World::with(&[("ann", 0), ("bob", 1)]);
+    world.says(0, "before");
+    world.lands(0, Fate::Acknowledged);
+    world.live_partitions = 4;
+    world.says(0, "after");
+    world.lands(0, Fate::Acknowledged);
+    // A gateway that begins now places by the recorded count as well.
+    world.crash_gateway(1, 0);
+    world.connect(1, 1);
+    world.says(1, "answer");
+    world.lands(1, Fate::Acknowledged);
+    world.heal();
+    assert!(world.elsewhere.is_empty());
+    let screen = world.screen(0);
+    assert_eq!(screen[2..], ["before", "after", "answer"]);
+    assert_eq!(world.screen(1), screen);
+    for (client, id) in [(0, "before"), (0, "after"), (1, "answer")] {
+        assert!(world.clients[client].acknowledged.contains(id));
+    }
 }
 
 #[test]

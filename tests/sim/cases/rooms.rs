@@ -102,8 +102,8 @@ fn a_room_is_opened_while_the_store_moves_on() {
     world.gateway_tends(0, &room(ROOM), false);
     let persister = &mut world.persisters[0];
     persister.start(&world.log, &world.dynamo);
-    persister.poll(&mut world.log, &world.dynamo, 1, &mut world.tally);
-    persister.write_events(0, 1, &mut world.dynamo, &mut world.tally);
+    persister.poll(&mut world.log, &world.dynamo, 1, true, &mut world.tally);
+    persister.write_events(0, 1, &world.log, &mut world.dynamo, &mut world.tally);
     (0..9).for_each(|_| persister.move_row(&mut world.dynamo));
     world.heal();
     assert_eq!(world.clients[0].seen, Seq(1));
@@ -117,8 +117,8 @@ fn a_gateway_behind_the_store_judges_nothing_by_its_newer_rows() {
     world.append(change("cy", "out", "cy", MemberChange::Left));
     world.append(change("cy", "again", "cy", MemberChange::Joined));
     let persister = &mut world.persisters[0];
-    persister.poll(&mut world.log, &world.dynamo, 3, &mut world.tally);
-    persister.write_events(0, 3, &mut world.dynamo, &mut world.tally);
+    persister.poll(&mut world.log, &world.dynamo, 3, true, &mut world.tally);
+    persister.write_events(0, 3, &world.log, &mut world.dynamo, &mut world.tally);
     (0..20).for_each(|_| persister.move_row(&mut world.dynamo));
     world.reads_all(0);
     world.hears_all(1);

@@ -17,10 +17,10 @@ fn a_later_window_finishes_while_an_earlier_one_is_throttled_then_a_kill() {
     let persister = &mut world.persisters[0];
     persister.start(&world.log, &world.dynamo);
     for _ in 0..2 {
-        persister.poll(&mut world.log, &world.dynamo, 3, &mut world.tally);
+        persister.poll(&mut world.log, &world.dynamo, 3, true, &mut world.tally);
     }
     assert_eq!(persister.windows(), 2);
-    persister.write_events(1, 3, &mut world.dynamo, &mut world.tally);
+    persister.write_events(1, 3, &world.log, &mut world.dynamo, &mut world.tally);
     (0..20).for_each(|_| persister.move_row(&mut world.dynamo));
     assert_eq!(world.dynamo.events.len(), 3, "the later window is stored");
     assert!(world.dynamo.rooms.is_empty() && world.dynamo.partition.is_none());
@@ -38,17 +38,17 @@ fn a_persister_that_does_not_know_it_was_replaced_stores_the_same() {
     let mut world = World::with(&[("ann", 0), ("bob", 1)]);
     world.messages(ROOM, 1..=4);
     let old = &mut world.persisters[0];
-    old.poll(&mut world.log, &world.dynamo, 4, &mut world.tally);
+    old.poll(&mut world.log, &world.dynamo, 4, true, &mut world.tally);
     world.replace_persister();
     let new = &mut world.persisters[1];
     new.start(&world.log, &world.dynamo);
-    new.poll(&mut world.log, &world.dynamo, 4, &mut world.tally);
-    new.write_events(0, 4, &mut world.dynamo, &mut world.tally);
+    new.poll(&mut world.log, &world.dynamo, 4, true, &mut world.tally);
+    new.write_events(0, 4, &world.log, &mut world.dynamo, &mut world.tally);
     (0..20).for_each(|_| new.move_row(&mut world.dynamo));
     world.check();
     // The old one writes the same rows once more, and its moves come too late to move anything back.
     let old = &mut world.persisters[0];
-    old.write_events(0, 4, &mut world.dynamo, &mut world.tally);
+    old.write_events(0, 4, &world.log, &mut world.dynamo, &mut world.tally);
     let partition = world.dynamo.start();
     (0..20).for_each(|_| old.move_row(&mut world.dynamo));
     assert_eq!(world.dynamo.start(), partition);
@@ -64,13 +64,13 @@ fn a_reaction_applied_by_a_stale_reader_changes_nothing() {
     };
     world.append(react("on", true));
     let stale = &mut world.persisters[0];
-    stale.poll(&mut world.log, &world.dynamo, 1, &mut world.tally);
+    stale.poll(&mut world.log, &world.dynamo, 1, true, &mut world.tally);
     world.append(react("off", false));
     world.replace_persister();
     let new = &mut world.persisters[1];
     new.start(&world.log, &world.dynamo);
-    new.poll(&mut world.log, &world.dynamo, 2, &mut world.tally);
-    new.write_events(0, 2, &mut world.dynamo, &mut world.tally);
+    new.poll(&mut world.log, &world.dynamo, 2, true, &mut world.tally);
+    new.write_events(0, 2, &world.log, &mut world.dynamo, &mut world.tally);
     (0..20).for_each(|_| new.move_row(&mut world.dynamo));
     let is_on = |world: &World| {
         let amended = world.dynamo.amended(&room(ROOM));
@@ -81,7 +81,7 @@ fn a_reaction_applied_by_a_stale_reader_changes_nothing() {
     };
     assert!(!is_on(&world));
     let stale = &mut world.persisters[0];
-    stale.write_events(0, 1, &mut world.dynamo, &mut world.tally);
+    stale.write_events(0, 1, &world.log, &mut world.dynamo, &mut world.tally);
     (0..20).for_each(|_| stale.move_row(&mut world.dynamo));
     assert!(!is_on(&world));
     world.heal();
@@ -125,11 +125,17 @@ fn edits_and_reactions_come_to_the_same_however_far_the_store_is() {
     for (which, records) in [(0, 2), (1, 5), (0, 3), (1, 9), (0, 9)] {
         let persister = &mut world.persisters[which];
         persister.start(&world.log, &world.dynamo);
-        persister.poll(&mut world.log, &world.dynamo, records, &mut world.tally);
+        persister.poll(
+            &mut world.log,
+            &world.dynamo,
+            records,
+            true,
+            &mut world.tally,
+        );
         for _ in 0..40 {
             let persister = &mut world.persisters[which];
             if persister.windows() > 0 {
-                persister.write_events(0, 9, &mut world.dynamo, &mut world.tally);
+                persister.write_events(0, 9, &world.log, &mut world.dynamo, &mut world.tally);
             }
             persister.move_row(&mut world.dynamo);
             world.check();
