@@ -148,7 +148,9 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.as_millis();
         let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        let whole = units.iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+        let whole = units
+            .iter()
+            .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
         match whole {
             Some((unit, name)) => write!(f, "{}{name}", ms / unit),
             None if ms == 0 => f.write_str("0s"),

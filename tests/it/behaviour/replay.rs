@@ -9,7 +9,7 @@ use rdkafka::{
 use serde_json::Value;
 
 use crate::{
-    behaviour::tools::{TOOL_LIMIT, lines},
+    behaviour::tools::lines,
     harness::{
         Frame, Room, StompClient, System, User,
         system::{Shape, Stack},
