@@ -192,15 +192,18 @@ fn leaf(key: &Key, source: Source, text: &str) -> Result<ConfigLayer, ConfigErro
         .parse::<i64>()
         .map(toml::Value::Integer)
         .or_else(|_| text.parse::<bool>().map(toml::Value::Boolean))
+        .or_else(|_| text.parse::<f64>().map(toml::Value::Float))
         .ok();
-    let as_text = single(key, toml::Value::String(text.to_owned()));
-    let error = match as_text {
+    let mut error = match single(key, toml::Value::String(text.to_owned())) {
         Ok(layer) => return Ok(layer),
         Err(error) => error,
     };
     for value in scalar.into_iter().chain([toml::Value::Array(list)]) {
-        if let Ok(layer) = single(key, value) {
-            return Ok(layer);
+        match single(key, value) {
+            Ok(layer) => return Ok(layer),
+            // That it is no text says less than what is wrong with it.
+            Err(other) if is_for_type(&error) && !is_for_type(&other) => error = other,
+            Err(_) => {}
         }
     }
     let name = match source {
@@ -208,6 +211,11 @@ fn leaf(key: &Key, source: Source, text: &str) -> Result<ConfigLayer, ConfigErro
         Source::Flag => format!("--{}", flag_of(key.variable)),
     };
     Err(key.refused(name, text, &error))
+}
+
+/// Whether a value was refused for its type alone.
+fn is_for_type(error: &toml::de::Error) -> bool {
+    error.message().starts_with("invalid type")
 }
 
 fn single(key: &Key, value: toml::Value) -> Result<ConfigLayer, toml::de::Error> {

@@ -58,11 +58,15 @@ async fn replay_selects_by_time_offsets_and_partition_and_commits_nothing() {
     assert_eq!(refs(&replay(&system, &["--from", &time]).await), since);
     assert_eq!(refs(&replay(&system, &["--to", &time]).await), until);
 
-    let partition = number(&all[0], "partition");
-    let within: Vec<&Value> = all
-        .iter()
-        .filter(|event| number(event, "partition") == partition)
-        .collect();
+    let mut by_partition = BTreeMap::<u64, Vec<&Value>>::new();
+    for event in &all {
+        let partition = number(event, "partition");
+        by_partition.entry(partition).or_default().push(event);
+    }
+    let fullest = by_partition
+        .into_iter()
+        .max_by_key(|(_, events)| events.len());
+    let (partition, within) = fullest.expect("some");
     let named = partition.to_string();
     let whole = replay(&system, &["--partition", &named]).await;
     assert_eq!(refs(&whole), within);
