@@ -8,8 +8,8 @@ use crate::{
     run::run,
 };
 
-/// Seeds within which a missing mechanism must show.
-const SEEDS: u64 = 600;
+/// Seeds within which a missing mechanism must show: most do in the first ten, the rarest in the fifth thousand.
+const SEEDS: u64 = 10_000;
 
 /// The facts of which one at least falls with a mechanism. Others may fall as well, and in some seeds before.
 fn facts_of(mechanism: Mechanism) -> &'static [&'static str] {
@@ -34,7 +34,6 @@ fn facts_of(mechanism: Mechanism) -> &'static [&'static str] {
         Mechanism::FreshHead => &["a_reset_is_deserved"],
         Mechanism::Overtaken => &["a_stored_event_never_changes"],
         Mechanism::PostingIsReading => &["unread_is_exact"],
-        Mechanism::RepeatedHeads => &["everything_arrives"],
     }
 }
 
@@ -163,9 +162,4 @@ fn the_checker_notices_when_a_room_is_opened_by_some_of_its_events() {
 #[test]
 fn the_checker_notices_when_who_posts_has_not_read() {
     is_noticed(Mechanism::PostingIsReading);
-}
-
-#[test]
-fn the_checker_notices_when_heads_are_not_repeated() {
-    is_noticed(Mechanism::RepeatedHeads);
 }

@@ -41,11 +41,9 @@ pub(crate) enum Mechanism {
     FromTheFirst,
     /// Who posts or joins has read up to there.
     PostingIsReading,
-    /// The head of a room that fell quiet is repeated.
-    RepeatedHeads,
 }
 
-pub(crate) const ALL: [Mechanism; 20] = [
+pub(crate) const ALL: [Mechanism; 19] = [
     Mechanism::SumOfHeads,
     Mechanism::ContiguousPrefix,
     Mechanism::HoldingBack,
@@ -65,7 +63,6 @@ pub(crate) const ALL: [Mechanism; 20] = [
     Mechanism::Overtaken,
     Mechanism::FromTheFirst,
     Mechanism::PostingIsReading,
-    Mechanism::RepeatedHeads,
 ];
 
 /// What holds in a world: everything but, at most, one mechanism.

@@ -208,9 +208,6 @@ impl World {
     }
 
     pub(crate) fn fanout_repeats_heads(&mut self, group: usize, which: usize) {
-        if !self.rules.keep(Mechanism::RepeatedHeads) {
-            return;
-        }
         let fanout = &mut self.groups[group][which];
         let said = fanout.owner.repeat_heads();
         fanout.say(said, &mut self.random, self.faults.link);
