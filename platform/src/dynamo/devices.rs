@@ -26,23 +26,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn devices(&self, user: &UserId) -> Result<Vec<DeviceRow>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(self.tables.name(tables::DEVICES))
-            .key_condition_expression("#user = :user")
-            .expression_attribute_names("#user", name::USER)
-            .expression_attribute_values(":user", text(user.as_str()))
-            .consistent_read(true)
-            .into_paginator()
-            .send();
-        let mut devices = Vec::new();
-        while let Some(page) = pages.next().await {
-            for item in page.map_err(StoreError::of)?.items.unwrap_or_default() {
-                devices.push(DeviceRow::from_item(item)?);
-            }
-        }
-        Ok(devices)
+        self.rows_of(tables::DEVICES, user, DeviceRow::from_item)
+            .await
     }
 
     /// Keeps a device, in place of what was known of it.

@@ -31,23 +31,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn friends(&self, user: &UserId) -> Result<Vec<FriendRow>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(self.tables.name(tables::FRIENDS))
-            .key_condition_expression("#user = :user")
-            .expression_attribute_names("#user", name::USER)
-            .expression_attribute_values(":user", text(user.as_str()))
-            .consistent_read(true)
-            .into_paginator()
-            .send();
-        let mut friends = Vec::new();
-        while let Some(page) = pages.next().await {
-            for item in page.map_err(StoreError::of)?.items.unwrap_or_default() {
-                friends.push(FriendRow::from_item(item)?);
-            }
-        }
-        Ok(friends)
+        self.rows_of(tables::FRIENDS, user, FriendRow::from_item)
+            .await
     }
 
     /// How a user stands to another.

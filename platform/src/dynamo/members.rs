@@ -132,23 +132,34 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn rooms_of(&self, user: &UserId) -> Result<Vec<RoomsOfRow>, StoreError> {
+        self.rows_of(tables::ROOMS_OF, user, RoomsOfRow::from_item)
+            .await
+    }
+
+    /// All rows of a table that are kept by user, read consistently, in no order that means anything.
+    pub(super) async fn rows_of<R>(
+        &self,
+        table: &str,
+        user: &UserId,
+        read: impl Fn(Item) -> Result<R, StoreError>,
+    ) -> Result<Vec<R>, StoreError> {
         let mut pages = self
             .client
             .query()
-            .table_name(self.tables.name(tables::ROOMS_OF))
+            .table_name(self.tables.name(table))
             .key_condition_expression("#user = :user")
             .expression_attribute_names("#user", name::USER)
             .expression_attribute_values(":user", text(user.as_str()))
             .consistent_read(true)
             .into_paginator()
             .send();
-        let mut rooms = Vec::new();
+        let mut rows = Vec::new();
         while let Some(page) = pages.next().await {
             for item in page.map_err(StoreError::of)?.items.unwrap_or_default() {
-                rooms.push(RoomsOfRow::from_item(item)?);
+                rows.push(read(item)?);
             }
         }
-        Ok(rooms)
+        Ok(rows)
     }
 
     /// Moves read positions forward; those that are further already stay. A user without a row gets one that
