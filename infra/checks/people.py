@@ -53,8 +53,10 @@ def meet(stack, front, second, room, writer):
     file = ask(f"{api}/rooms/{room}/attachments", writer, {"name": "a.txt", "type": "text/plain", "size": 3})["attachment"]
     ask(f"{second}/api/v1/attachments/{file['id']}", writer)
     ask(f"{api}/rooms/{room}/notices", writer, {"text": "to the room"})
-    sent = ask(f"{second}/api/v1/rooms/{room}/messages", writer, {"text": "followed"})
-    until("the trace to end in the store", lambda: ask(f"{second}/api/v1/trace/{sent['id']}", writer).get("persisted_ms"))
+    # A room's last message is traced by the room's row, an earlier one by its own.
+    followed = [ask(f"{second}/api/v1/rooms/{room}/messages", writer, {"text": text})["id"] for text in ("followed", "last")]
+    for sent in reversed(followed):
+        until("the trace to end in the store", lambda: ask(f"{second}/api/v1/trace/{sent}", writer).get("persisted_ms"))
     secret = stack.settings("gateway-1")["ROOMLOG_JWT_SECRET"]
     admin = stack.run_tool("token", "--user", "root", "--role", "admin", ROOMLOG_JWT_SECRET=secret).strip()
     ask(f"{api}/notices", admin, {"text": "to everybody"})
