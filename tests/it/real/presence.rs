@@ -72,11 +72,9 @@ async fn who_joined_a_moment_ago_is_shown_though_nothing_is_stored_yet() {
     let (alice, bob) = (system.user("alice"), system.user("bob"));
     let room = alice.opens_room().await;
     bob.joins(&room).await;
-    let mut listener = alice.connects().await;
-    let topic = format!("/topic/rooms/{room}/signals");
-    listener.request(Frame::subscribe("s", &topic)).await;
+    let mut sight = Sight::of(&alice, &room).await;
     let _bob = bob.connects().await;
-    while presence(&mut listener).await != (bob.id.clone(), "online".into()) {}
+    sight.shows(&[&alice, &bob]).await;
 }
 
 /// Who is online, as a client shows it that took the snapshot and every change since.
