@@ -1,34 +1,13 @@
 //! A record nobody can read: it keeps its place in the room, and the dead-letter topic gets it as it was.
 
-use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
-    message::{Header, Headers as _, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord},
-};
-
 use crate::harness::{
     Frame, System,
-    wait::{SOON, until},
+    records::{EVENTS, Raw, append, letters_of},
 };
-
-const TOPIC: &str = "chat.events.v1";
-const DEAD_LETTERS: &str = "chat.dlq.v1";
-const PARTITIONS: i32 = 6;
-/// Fanout and persister put it aside each for itself.
-const LETTERS: usize = 2;
 
 /// No schema's frame: it begins with another octet than zero, and holds all there are.
 fn value() -> Vec<u8> {
     (0..=255_u8).rev().cycle().take(1_000).collect()
-}
-
-/// A record as it lies in a topic.
-#[derive(Debug, PartialEq, Eq)]
-struct Raw {
-    key: Vec<u8>,
-    value: Vec<u8>,
-    headers: Vec<(String, Vec<u8>)>,
 }
 
 #[tokio::test]
@@ -64,7 +43,7 @@ async fn a_dead_letter_is_the_record_as_it_was_and_says_where_it_was_and_why() {
     assert_eq!(client.message(&room).await.number("seq"), head + 2);
 
     let origin = [
-        ("dlq.topic", TOPIC.to_owned()),
+        ("dlq.topic", EVENTS.to_owned()),
         ("dlq.partition", partition.to_string()),
         ("dlq.offset", offset.to_string()),
     ];
@@ -79,64 +58,4 @@ async fn a_dead_letter_is_the_record_as_it_was_and_says_where_it_was_and_why() {
         assert_eq!(added, told);
         assert_eq!(letter, original);
     }
-}
-
-/// Appends a record to the rooms' log, where any client of Kafka would; its partition and offset.
-async fn append(brokers: &str, record: &Raw) -> (i32, i64) {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("partitioner", "murmur2_random")
-        .create()
-        .expect("a producer");
-    let headers = record
-        .headers
-        .iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| {
-            let value = Some(value);
-            headers.insert(Header { key, value })
-        });
-    let record = FutureRecord::to(TOPIC)
-        .key(&record.key)
-        .payload(&record.value)
-        .headers(headers);
-    let delivery = producer.send(record, SOON).await.expect("it is appended");
-    (delivery.partition, delivery.offset)
-}
-
-/// The dead letters with this key, once all are there.
-async fn letters_of(brokers: &str, key: &[u8]) -> Vec<Raw> {
-    let reader: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "it-whole-letters")
-        .create()
-        .expect("a consumer");
-    let mut all = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        all.add_partition_offset(DEAD_LETTERS, partition, Offset::Beginning)
-            .expect("an offset");
-    }
-    reader.assign(&all).expect("an assignment");
-    let mut letters = Vec::new();
-    until("the dead letters", SOON, async || {
-        while let Some(polled) = reader.poll(std::time::Duration::ZERO) {
-            let letter = polled.expect("a record");
-            if letter.key() != Some(key) {
-                continue;
-            }
-            let headers = letter.headers().expect("headers").iter();
-            letters.push(Raw {
-                key: key.to_vec(),
-                value: letter.payload().unwrap_or_default().to_vec(),
-                headers: headers
-                    .map(|header| {
-                        let value = header.value.expect("a value");
-                        (header.key.to_owned(), value.to_vec())
-                    })
-                    .collect(),
-            });
-        }
-        (letters.len() >= LETTERS).then_some(())
-    })
-    .await;
-    letters
 }

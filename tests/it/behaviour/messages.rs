@@ -1,18 +1,10 @@
 //! Changing messages: edits, deletions, reactions, and how pages and replays show what became of them.
 
-use rdkafka::{
-    ClientConfig,
-    message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord},
-};
 use reqwest::Method;
-use roomlog_core::{
-    event::{Body, Event, Sender},
-    ids::{MessageId, RoomKey, Seq, UserId},
-};
+use roomlog_core::{event::Body, ids::Seq};
 use serde_json::{Value, json};
 
-use crate::harness::{Frame, StompClient, System, User, rest::Answer, wait};
+use crate::harness::{Frame, StompClient, System, User, records::append_event, rest::Answer, wait};
 
 fn sends(room: &str, verb: &str, body: &Value) -> Frame {
     Frame::new("SEND")
@@ -418,40 +410,6 @@ async fn deleted_content_is_never_replayed_stored_or_not() {
     );
 }
 
-/// Appends an event as a program that does not ask a gateway.
-pub(super) async fn appends(system: &System, room: &str, sender: &str, id: &str, body: Body) {
-    let event = Event {
-        key: RoomKey::parse(room).expect("a room"),
-        id: MessageId::parse(id).expect("an id"),
-        sender: Sender {
-            id: UserId::parse(sender).expect("a user"),
-            name: sender.to_owned(),
-            avatar: None,
-        },
-        body,
-        headers: Vec::new(),
-    };
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", &system.kafka)
-        .set("partitioner", "murmur2_random")
-        .create()
-        .expect("a producer");
-    let value = roomlog_schemas::encode_event(&event);
-    let headers = roomlog_schemas::headers(&event, "elsewhere", None);
-    let headers = headers
-        .iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| {
-            let value = Some(value);
-            headers.insert(Header { key, value })
-        });
-    let record = FutureRecord::to("chat.events.v1")
-        .key(room)
-        .payload(&value[..])
-        .headers(headers);
-    let sent = producer.send(record, wait::SOON).await;
-    assert!(sent.is_ok(), "{sent:?}");
-}
-
 #[tokio::test]
 async fn an_edit_in_the_log_by_somebody_else_changes_nothing() {
     let system = System::shared().await;
@@ -465,17 +423,17 @@ async fn an_edit_in_the_log_by_somebody_else_changes_nothing() {
         target: Seq(target),
         text: text.into(),
     };
-    appends(system, &room, &bob.id, "f-1", edit(target, "forged")).await;
-    appends(
-        system,
+    append_event(&system.kafka, &room, &bob.id, "f-1", edit(target, "forged")).await;
+    append_event(
+        &system.kafka,
         &room,
         &alice.id,
         "f-2",
         edit(target + 1, "of an edit"),
     )
     .await;
-    appends(
-        system,
+    append_event(
+        &system.kafka,
         &room,
         &alice.id,
         "f-3",

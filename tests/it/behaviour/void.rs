@@ -6,8 +6,7 @@ use roomlog_core::{
 };
 use serde_json::json;
 
-use super::messages::appends;
-use crate::harness::{System, wait};
+use crate::harness::{System, records::append_event, wait};
 
 #[tokio::test]
 async fn what_the_rooms_state_does_not_allow_is_shown_void_and_changes_nothing() {
@@ -25,8 +24,8 @@ async fn what_the_rooms_state_does_not_allow_is_shown_void_and_changes_nothing()
         name: Some("Bob's".into()),
         ..RoomEvent::default()
     });
-    appends(system, &room, &bob.id, "v-1", removal).await;
-    appends(system, &room, &bob.id, "v-2", renamed).await;
+    append_event(&system.kafka, &room, &bob.id, "v-1", removal).await;
+    append_event(&system.kafka, &room, &bob.id, "v-2", renamed).await;
     for kind in ["member", "room"] {
         let shown = client.message(&room).await.json();
         assert_eq!(

@@ -11,6 +11,7 @@ mod port;
 pub(crate) mod process;
 pub(crate) mod proxy;
 mod pulse;
+pub(crate) mod records;
 pub(crate) mod redis;
 pub(crate) mod rest;
 pub(crate) mod scratch;

@@ -1,28 +1,20 @@
 //! A record nobody can read keeps its place, and what the dead-letter topic has no room for leaves a note there.
 
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    ClientConfig,
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer as _},
-    message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord},
 };
 
 use crate::harness::{
     Frame, Shape, Stack, System,
-    wait::{SOON, until},
+    records::{DEAD_LETTERS, EVENTS, Raw, append, letters_of},
 };
 
-const TOPIC: &str = "chat.events.v1";
-const DEAD_LETTERS: &str = "chat.dlq.v1";
-const PARTITIONS: i32 = 6;
 /// What the dead-letter topic takes at most here, in bytes.
 const LETTER_BYTES_MAX: &str = "10000";
 /// An unreadable record that is larger.
 const RECORD_BYTES: usize = 50_000;
-/// Fanout and persister put it aside each for itself.
-const LETTERS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_that_is_too_large_says_where_the_original_is() {
@@ -31,7 +23,7 @@ async fn a_dead_letter_that_is_too_large_says_where_the_original_is() {
     let room = alice.opens_room().await;
     let (mut client, head) = alice.watches(&room).await;
     narrow_the_dead_letters(&system.kafka).await;
-    let (partition, offset) = appends_what_nobody_can_read(&system.kafka, &room, &alice.id).await;
+    let (partition, offset) = append(&system.kafka, &unreadable(&room, &alice.id)).await;
 
     let shown = client.message(&room).await;
     assert_eq!(
@@ -41,19 +33,21 @@ async fn a_dead_letter_that_is_too_large_says_where_the_original_is() {
     client.request(Frame::send(&room, "goes on")).await;
     assert_eq!(client.message(&room).await.number("seq"), head + 2);
 
-    let letters = letters(&system.kafka).await;
-    for letter in letters {
+    // They have no key and no value any more.
+    for letter in letters_of(&system.kafka, b"").await {
+        assert!(letter.value.is_empty());
         let origin = [
-            ("dlq.topic", TOPIC.to_owned()),
+            ("dlq.topic", EVENTS.to_owned()),
             ("dlq.partition", partition.to_string()),
             ("dlq.offset", offset.to_string()),
             ("dlq.truncated", RECORD_BYTES.to_string()),
         ];
         for (name, value) in origin {
-            let found = letter.iter().find(|(key, _)| key == name);
-            assert_eq!(found.map(|(_, value)| value), Some(&value), "{letter:?}");
+            let found = letter.headers.iter().find(|(key, _)| key == name);
+            let found = found.map(|(_, value)| value.as_slice());
+            assert_eq!(found, Some(value.as_bytes()), "{letter:?}");
         }
-        assert!(letter.iter().any(|(name, _)| name == "dlq.reason"));
+        assert!(letter.headers.iter().any(|(name, _)| name == "dlq.reason"));
     }
 }
 
@@ -70,67 +64,17 @@ async fn narrow_the_dead_letters(brokers: &str) {
         .expect("a narrower topic");
 }
 
-async fn appends_what_nobody_can_read(brokers: &str, room: &str, sender: &str) -> (i32, i64) {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("partitioner", "murmur2_random")
-        .create()
-        .expect("a producer");
+fn unreadable(room: &str, sender: &str) -> Raw {
     let headers = [
         ("id", "unreadable-1"),
         ("sender", sender),
         ("type", "message"),
     ];
-    let headers = headers
-        .iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| {
-            let value = Some(*value);
-            headers.insert(Header { key, value })
-        });
-    let value = vec![0xff; RECORD_BYTES];
-    let record = FutureRecord::to(TOPIC)
-        .key(room)
-        .payload(&value)
-        .headers(headers);
-    let delivery = producer.send(record, SOON).await.expect("it is appended");
-    (delivery.partition, delivery.offset)
-}
-
-/// The headers of every dead letter, once all are there; none of them has a key or a value.
-async fn letters(brokers: &str) -> Vec<Vec<(String, String)>> {
-    let reader: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "it-letters")
-        .create()
-        .expect("a consumer");
-    let mut all = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        all.add_partition_offset(DEAD_LETTERS, partition, Offset::Beginning)
-            .expect("an offset");
+    Raw {
+        key: room.as_bytes().to_vec(),
+        value: vec![0xff; RECORD_BYTES],
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+            .to_vec(),
     }
-    reader.assign(&all).expect("an assignment");
-    let mut letters = Vec::new();
-    until("the dead letters", SOON, async || {
-        while let Some(polled) = reader.poll(std::time::Duration::ZERO) {
-            let letter = polled.expect("a record");
-            assert_eq!(letter.payload().map_or(0, <[u8]>::len), 0);
-            assert_eq!(letter.key().map_or(0, <[u8]>::len), 0);
-            letters.push(headers_of(&letter));
-        }
-        (letters.len() >= LETTERS).then_some(())
-    })
-    .await;
-    letters
-}
-
-fn headers_of(letter: &BorrowedMessage<'_>) -> Vec<(String, String)> {
-    let headers = letter.headers().expect("headers");
-    headers
-        .iter()
-        .map(|header| {
-            let value = header.value.unwrap_or_default();
-            let value = String::from_utf8_lossy(value).into_owned();
-            (header.key.to_owned(), value)
-        })
-        .collect()
 }
