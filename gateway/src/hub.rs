@@ -7,6 +7,8 @@ mod access;
 mod amended;
 mod audience;
 mod backfill;
+mod command;
+mod links;
 mod opening;
 mod recent;
 mod room;
@@ -15,24 +17,21 @@ mod shard;
 mod shown;
 mod signals;
 
-use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
+use std::{hash::BuildHasher as _, sync::Arc};
 
 use foldhash::fast::FixedState;
 use roomlog_core::{
     code::{Code, Refusal},
-    ids::{Count, MessageId, RoomKey, Seq, UserId},
-    room_state::{Membership, RoomMeta},
+    ids::{MessageId, RoomKey, Seq, UserId},
+    room_state::Membership,
     session::SubIndex,
     signal::{Signal, Stamped},
     stomp::Envelope,
 };
-use roomlog_platform::{
-    link::{LinkEvent, LinkId, RoomHead, Said},
-    shutdown::Shutdown,
-    stored_event::StoredEvent,
-};
+use roomlog_platform::{link::LinkEvent, shutdown::Shutdown};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::command::{Action, Ask, Command, CountAt, Reply};
 pub(crate) use self::{
     access::{Caller, Purpose},
     amended::{Scope, Targets, amend, find_recent},
@@ -41,13 +40,13 @@ pub(crate) use self::{
         PAGE_EVENTS_MAX, Source, is_gone, page, page_of_shown, page_to_show, seq_of_message,
         stored_ms,
     },
+    command::Entered,
     opening::fresh_head,
     room::{Echo, Pulled},
     serving::unsent,
     shown::{Decoded, Shown, reset_frame, text},
 };
 use crate::{
-    metrics,
     presence::Presence,
     publish::{Acknowledgement, Record},
 };
@@ -63,119 +62,6 @@ pub(crate) struct Hub {
     shards: Arc<[mpsc::Sender<Command>]>,
     signals: Arc<[mpsc::Sender<Stamped>]>,
     presence: Presence,
-}
-
-/// What a shard is asked to do.
-pub(crate) enum Command {
-    /// About one room, on behalf of a user.
-    Ask(Box<Ask>),
-    /// A subscription ends.
-    Leave {
-        key: RoomKey,
-        connection: ConnectionId,
-        index: SubIndex,
-        envelope: Envelope,
-    },
-    /// Events of this shard's rooms.
-    Events(Vec<StoredEvent>),
-    /// These rooms are on lists of users here.
-    Follow(Vec<RoomKey>),
-    /// These are on none any more.
-    Unfollow(Vec<RoomKey>),
-    /// Heads of this shard's rooms.
-    Heads(Vec<RoomHead>),
-    /// A fanout owns exactly these partitions now.
-    Owned {
-        link: LinkId,
-        partitions: Arc<[u32]>,
-        /// Those it did not own before: interest in their rooms is to be declared.
-        gained: Arc<[u32]>,
-        partition_count: u32,
-    },
-    /// Who is in this shard's rooms, as an owner says.
-    Presences(LinkId, Vec<Said>),
-    /// A link dropped presence: interest in signals is to be declared anew.
-    Lapsed(LinkId),
-}
-
-/// A request that needs a room's state and the caller's standing in it.
-pub(crate) struct Ask {
-    pub(crate) key: RoomKey,
-    pub(crate) caller: Caller,
-    pub(crate) purpose: Purpose,
-    pub(crate) action: Action,
-}
-
-/// What is to be done once the room agrees, and whom to tell.
-pub(crate) enum Action {
-    /// Only look.
-    Enter {
-        /// Messages of history wanted.
-        history: Option<u64>,
-        reply: Reply<Entered>,
-    },
-    /// Get the next events, or join in.
-    Pull {
-        subscriber: Subscriber,
-        next: Seq,
-        reply: Reply<Pulled>,
-    },
-    /// Append an event.
-    Produce {
-        record: Record,
-        /// Told when the event is shown.
-        echo: Option<oneshot::Sender<Echo>>,
-        reply: Reply<Acknowledgement>,
-    },
-    /// Hear what is live there: a snapshot and then changes, all through the outbox.
-    Listen {
-        subscriber: Subscriber,
-        reply: Reply<()>,
-    },
-    /// Send a signal.
-    Signal { signal: Signal, reply: Reply<()> },
-    /// Say how these users stand.
-    Look {
-        users: Vec<UserId>,
-        reply: Reply<(Entered, Vec<Option<Membership>>)>,
-    },
-    /// Say how the known users of a stretch of ids stand.
-    Between {
-        after: Option<UserId>,
-        upto: Option<UserId>,
-        reply: Reply<Vec<(UserId, Membership)>>,
-    },
-    /// Say whether messages with these ids may be posted together.
-    Pace {
-        ids: Vec<MessageId>,
-        reply: Reply<()>,
-    },
-    /// Say what the count is at a seq.
-    Count { seq: Seq, reply: Reply<CountAt> },
-}
-
-/// Where an answer goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
-
-/// A room as it stands.
-#[derive(Clone, Debug)]
-pub(crate) struct Entered {
-    pub(crate) head: Seq,
-    pub(crate) count: Count,
-    pub(crate) room: Option<RoomMeta>,
-    /// The caller's row.
-    pub(crate) member: Option<Membership>,
-    /// Where the history asked for begins, if memory reaches that far.
-    pub(crate) history_start: Option<Seq>,
-}
-
-/// The count at a seq.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CountAt {
-    /// The seq itself, or the head where it was beyond.
-    pub(crate) seq: Seq,
-    /// `None` where memory does not hold it.
-    pub(crate) count: Option<Count>,
 }
 
 // === impl Hub ===
@@ -434,160 +320,8 @@ impl Hub {
         let hash = FixedState::default().hash_one(key);
         usize::try_from(hash % self.shards.len() as u64).expect("below the number of shards")
     }
-
-    /// Passes on what the links say until the shutdown.
-    async fn route(
-        self,
-        mut links: mpsc::Receiver<LinkEvent>,
-        linked: watch::Sender<bool>,
-        Source { ear, traces, .. }: Source,
-        shutdown: Shutdown,
-    ) {
-        let mut partition_count = 1;
-        let mut owners: BTreeSet<LinkId> = BTreeSet::new();
-        loop {
-            let event = tokio::select! {
-                event = links.recv() => event,
-                () = shutdown.begun() => return,
-            };
-            match event {
-                None => return,
-                Some(LinkEvent::Up { fanout, .. }) => {
-                    tracing::info!(instance = %fanout.instance, group = %fanout.group, "linked to a fanout");
-                    partition_count = fanout.partition_count;
-                }
-                Some(LinkEvent::Down { link }) => {
-                    tracing::warn!(link = link.0, "lost a fanout");
-                    owners.remove(&link);
-                    let none = Arc::from([]);
-                    self.tell_owned(link, Arc::clone(&none), none, partition_count)
-                        .await;
-                }
-                Some(LinkEvent::Owned {
-                    link,
-                    partitions,
-                    gained,
-                }) => {
-                    match partitions.is_empty() {
-                        true => owners.remove(&link),
-                        false => owners.insert(link),
-                    };
-                    if !gained.is_empty() {
-                        // Whatever happened while nobody told is read again.
-                        ear.note_gap();
-                        self.presence.note_gap();
-                    }
-                    self.presence.declare_to(link, &gained, partition_count);
-                    self.tell_owned(link, partitions.into(), gained.into(), partition_count)
-                        .await;
-                }
-                Some(LinkEvent::Presences { link, rooms }) => {
-                    self.tell_presences(link, rooms).await;
-                    continue;
-                }
-                Some(LinkEvent::Lapsed { link }) => {
-                    for shard in self.shards.iter() {
-                        // Only fails while the process stops.
-                        let _ = shard.send(Command::Lapsed(link)).await;
-                    }
-                    continue;
-                }
-                Some(LinkEvent::Signals { signals }) => {
-                    for signal in signals {
-                        let shard = self.index_of(&signal.key);
-                        if self.signals[shard].try_send(signal).is_err() {
-                            metrics::signal_lost();
-                            // It may have been how far somebody has read, which lists count on.
-                            ear.note_gap();
-                        }
-                    }
-                    continue;
-                }
-                Some(LinkEvent::Forward { events, heads, .. }) => {
-                    traces.arrived(&events);
-                    self.forward(events, heads).await;
-                    continue;
-                }
-            }
-            linked.send_replace(!owners.is_empty());
-        }
-    }
-
-    async fn tell_owned(
-        &self,
-        link: LinkId,
-        partitions: Arc<[u32]>,
-        gained: Arc<[u32]>,
-        partition_count: u32,
-    ) {
-        for shard in self.shards.iter() {
-            let command = Command::Owned {
-                link,
-                partitions: Arc::clone(&partitions),
-                gained: Arc::clone(&gained),
-                partition_count,
-            };
-            // Only fails while the process stops.
-            let _ = shard.send(command).await;
-        }
-    }
-
-    async fn tell_presences(&self, link: LinkId, rooms: Vec<Said>) {
-        let mut rooms_of: Vec<Vec<Said>> = vec![Vec::new(); self.shards.len()];
-        for said in rooms {
-            rooms_of[self.index_of(said.key())].push(said);
-        }
-        for (shard, rooms) in self.shards.iter().zip(rooms_of) {
-            if !rooms.is_empty() {
-                // Only fails while the process stops.
-                let _ = shard.send(Command::Presences(link, rooms)).await;
-            }
-        }
-    }
-
-    async fn forward(&self, events: Vec<StoredEvent>, heads: Vec<RoomHead>) {
-        let mut events_of: Vec<Vec<StoredEvent>> = vec![Vec::new(); self.shards.len()];
-        for event in events {
-            events_of[self.index_of(&event.key)].push(event);
-        }
-        let mut heads_of: Vec<Vec<RoomHead>> = vec![Vec::new(); self.shards.len()];
-        for head in heads {
-            heads_of[self.index_of(&head.key)].push(head);
-        }
-        // Sending only fails while the process stops.
-        for (shard, (events, heads)) in self.shards.iter().zip(events_of.into_iter().zip(heads_of))
-        {
-            if !events.is_empty() {
-                let _ = shard.send(Command::Events(events)).await;
-            }
-            if !heads.is_empty() {
-                let _ = shard.send(Command::Heads(heads)).await;
-            }
-        }
-    }
 }
 
 fn going_away() -> Refusal {
     Refusal::retry_after(Code::Draining, "the server is going away", 1_000)
-}
-
-// === impl Ask ===
-
-impl Ask {
-    /// Turns the request down.
-    pub(crate) fn refuse(self, refusal: Refusal) {
-        // Who asked may be gone.
-        match self.action {
-            Action::Enter { reply, .. } => drop(reply.send(Err(refusal))),
-            Action::Pull { reply, .. } => drop(reply.send(Err(refusal))),
-            Action::Produce { reply, .. } => drop(reply.send(Err(refusal))),
-            Action::Listen { reply, .. } | Action::Signal { reply, .. } => {
-                drop(reply.send(Err(refusal)))
-            }
-            Action::Look { reply, .. } => drop(reply.send(Err(refusal))),
-            Action::Between { reply, .. } => drop(reply.send(Err(refusal))),
-            Action::Pace { reply, .. } => drop(reply.send(Err(refusal))),
-            Action::Count { reply, .. } => drop(reply.send(Err(refusal))),
-        }
-    }
 }

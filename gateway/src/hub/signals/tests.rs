@@ -1,0 +1,142 @@
+//! What listeners of a room are shown, and when.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use roomlog_core::{signal::Stamp, stomp::Version};
+
+use super::*;
+use crate::outbox::{Outbox, Taken};
+
+fn key() -> RoomKey {
+    RoomKey::parse("room").unwrap()
+}
+
+fn listener(name: &str) -> Subscriber {
+    Subscriber {
+        connection: ConnectionId(1),
+        index: SubIndex(3),
+        user: UserId::parse(name).unwrap(),
+        envelope: Envelope::new(Version::V1_2, Some("s"), None),
+        outbox: Arc::new(Outbox::default()),
+    }
+}
+
+fn received(outbox: &Outbox) -> Vec<Value> {
+    let mut into = VecDeque::new();
+    let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut into);
+    let bodies = into.iter().map(|delivery| {
+        let (_, body) = delivery.frame.as_str().split_once("\n\n").unwrap();
+        serde_json::from_str(body.trim_end_matches('\0')).unwrap()
+    });
+    bodies.collect()
+}
+
+fn typing(counter: u64, on: bool) -> Stamped {
+    Stamped {
+        key: key(),
+        stamp: Stamp { source: 1, counter },
+        signal: Signal::Typing {
+            user: UserId::parse("bob").unwrap(),
+            on,
+        },
+    }
+}
+
+fn read(name: &str, seq: u64) -> Stamped {
+    Stamped {
+        key: key(),
+        stamp: Stamp {
+            source: 1,
+            counter: seq,
+        },
+        signal: Signal::Read {
+            user: UserId::parse(name).unwrap(),
+            seq: Seq(seq),
+            count: Count(seq),
+        },
+    }
+}
+
+/// A room whose owner has spoken.
+fn known() -> Signals {
+    let mut signals = Signals::default();
+    signals.see(LinkId(1), Said::Whole(key(), View::default()));
+    signals
+}
+
+fn enlist(signals: &mut Signals, subscriber: &Subscriber) {
+    signals.enlist(subscriber.clone());
+    assert!(signals.wants_positions());
+    signals.take_positions(&key(), BTreeMap::new());
+}
+
+#[test]
+fn the_first_snapshot_waits_for_an_owner() {
+    let (mut signals, alice) = (Signals::default(), listener("alice"));
+    signals.enlist(alice.clone());
+    assert!(!signals.wants_positions());
+    assert_eq!(received(&alice.outbox), [] as [Value; 0]);
+    let view = View {
+        online: [alice.user.clone()].into(),
+        online_total: 1,
+        ..View::default()
+    };
+    signals.see(LinkId(1), Said::Whole(key(), view));
+    assert!(signals.wants_positions() && !signals.wants_positions());
+    let (bob, carol) = ("bob", UserId::parse("carol").unwrap());
+    signals.take(read(bob, 7));
+    let fetched = [(UserId::parse(bob).unwrap(), Seq(5)), (carol, Seq(9))];
+    signals.take_positions(&key(), fetched.into());
+    let received = received(&alice.outbox);
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0]["online"], json!(["alice"]));
+    assert_eq!(received[0]["reads"], json!({"bob": 7, "carol": 9}));
+}
+
+#[test]
+fn a_listener_gets_a_snapshot_and_then_changes_once() {
+    let (mut signals, alice) = (known(), listener("alice"));
+    enlist(&mut signals, &alice);
+    for signal in [typing(1, true), typing(1, true)] {
+        signals.take(signal);
+    }
+    let received = received(&alice.outbox);
+    assert_eq!(received.len(), 2);
+    assert_eq!(received[0]["type"], "snapshot");
+    assert_eq!(
+        received[1],
+        json!({"type": "typing", "user": "bob", "on": true})
+    );
+}
+
+#[test]
+fn who_listens_begins_anew_when_the_room_does() {
+    let (mut signals, alice, bob) = (known(), listener("alice"), listener("bob"));
+    enlist(&mut signals, &alice);
+    let mut unknown = Signals::default();
+    unknown.enlist(bob.clone());
+    for (signals, listener) in [(&mut signals, &alice), (&mut unknown, &bob)] {
+        signals.send_back();
+        assert!(signals.is_empty());
+        let mut into = VecDeque::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let taken = listener.outbox.poll_take(&mut cx, &mut into);
+        assert_eq!(taken, Poll::Ready(Taken::Lapse));
+    }
+}
+
+#[test]
+fn who_is_removed_hears_nothing_more() {
+    let (mut signals, alice) = (known(), listener("alice"));
+    enlist(&mut signals, &alice);
+    signals.dismiss_user(&alice.user);
+    signals.take(typing(1, true));
+    assert_eq!(received(&alice.outbox).len(), 1);
+    assert!(signals.is_empty());
+}
