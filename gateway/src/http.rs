@@ -10,6 +10,7 @@ mod entity_tag;
 mod friends;
 mod history;
 mod inbox;
+mod joining;
 mod limits;
 mod listener;
 mod me;
@@ -24,6 +25,7 @@ mod problem;
 mod readers;
 mod request;
 mod rooms;
+mod settings;
 mod shape;
 mod upgrade;
 mod users;
@@ -85,9 +87,9 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(inbox::tell_all))
         .routes(routes!(limits::show))
         .routes(routes!(rooms::list, rooms::create))
-        .routes(routes!(rooms::show, rooms::alter, rooms::delete))
-        .routes(routes!(rooms::join))
-        .routes(routes!(rooms::leave))
+        .routes(routes!(rooms::show, settings::alter, rooms::delete))
+        .routes(routes!(joining::join))
+        .routes(routes!(joining::leave))
         .routes(routes!(members::list))
         .routes(routes!(members::put, members::remove))
         .routes(routes!(notices::post))

@@ -19,11 +19,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
+    joining::has_place,
     meter::Meter,
     openapi::{BODY, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Body, Raw, SignedIn, parse},
-    rooms::has_place,
     shape::{Entered, Person, Ticket},
 };
 use crate::{

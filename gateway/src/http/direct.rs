@@ -11,11 +11,12 @@ use roomlog_core::{
 };
 
 use super::{
+    joining::has_room_for_one_more,
     members::exists,
     openapi::{COMMAND, FIND, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Other, SignedIn},
-    rooms::{described, event, has_room_for_one_more},
+    rooms::{described, event},
     shape::RoomAnswer,
 };
 use crate::{

@@ -1,6 +1,6 @@
-//! Rooms: making, finding, joining and leaving them.
+//! Rooms: making, finding and deleting them, and how commands about them are carried out and answered.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -10,34 +10,28 @@ use axum::{
 };
 use roomlog_core::{
     code::{Code, Refusal},
-    event::{Body as EventBody, Event, MemberChange, RoomEvent, RoomKind},
-    ids::{RoomId, RoomKey, Seq, UserId},
-    permission::{self, Action},
-    room_state::{MemberState, Membership, PINS_MAX},
+    event::{Body as EventBody, Event, RoomEvent, RoomKind},
+    ids::{RoomId, RoomKey, UserId},
+    room_state::Membership,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    members::change_member,
+    joining::has_room_for_one_more,
     openapi::{BODY, COMMAND, FIND, MEMBERS, SIGNED_IN, id as any_id, made_kind, refusals},
     problem::{Answer, Problem},
     request::{Body, Parameters, Room, SignedIn},
+    settings::shown_name,
     shape::{Done, RoomAnswer, RoomFound, RoomListed, RoomMade, RoomShown, Rooms},
 };
 use crate::{
     gateway::{Carried, Gateway},
-    hub::{Caller, Entered, Purpose, page_to_show},
+    hub::{Entered, Purpose},
     publish::{Record, fresh_id},
-    rate::Limit,
     room_list::Item,
-    users::User,
 };
 
-/// Bytes of a room's name.
-const NAME_BYTES_MAX: usize = 128;
-/// The longest slow mode: a day.
-const SLOW_MODE_S_MAX: u32 = 86_400;
 /// Entries of a page, where the client names no number and at most.
 const PAGE_DEFAULT: u16 = 50;
 const PAGE_MAX: u16 = 200;
@@ -75,26 +69,6 @@ pub(super) struct Listing {
     /// Entries of a page of the public ones; 50 where it is left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u16>,
-}
-
-/// What is to change about a room; one of them at least.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(min_properties = 1)]
-pub(super) struct Settings {
-    #[schema(min_length = 1, max_length = 128)]
-    name: Option<String>,
-    /// Whether anybody signed in may find and join it.
-    public: Option<bool>,
-    /// Whether only moderators and owners post.
-    read_only: Option<bool>,
-    /// Least seconds between two messages of one member; 0 is none.
-    #[schema(maximum = 86_400)]
-    slow_mode_s: Option<u32>,
-    /// The seqs of all messages and notices that are to be on top of the room, in this order, each once;
-    /// at most 32.
-    #[schema(nullable = false)]
-    pinned: Option<Vec<u64>>,
 }
 
 /// Makes a room; its maker is its owner.
@@ -147,101 +121,6 @@ pub(super) async fn create(
         .await?;
     let room = RoomFound::new(&id, name, kind, wanted.public);
     Ok(answer(carried, StatusCode::CREATED, |seq| RoomMade {
-        room,
-        seq,
-    }))
-}
-
-/// Joins a public room, or one that one was invited to.
-#[utoipa::path(
-    post, path = "/rooms/{id}/join", tag = "rooms", operation_id = "joinRoom", params(Room),
-    responses(
-        (status = 200, body = Done, description = "One is a member."),
-        (status = 202, body = Done, description = "The log has it."),
-    ),
-    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, FIND, COMMAND, &[Code::TooMany]])))),
-)]
-pub(super) async fn join(
-    State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
-    room: Room,
-) -> Answer {
-    let entered = enter(&gateway, &signed_in, &room.key()).await?;
-    if let Some(member) = entered.member.filter(Membership::is_in) {
-        let seq = Some(member.changed_seq.0);
-        return Ok(Json(Done { seq }).into_response());
-    }
-    has_room_for_one_more(&gateway, &signed_in.user).await?;
-    has_place(&gateway, &entered)?;
-    change(&gateway, &signed_in, &room, MemberChange::Joined).await
-}
-
-/// Leaves a room, or declines an invitation; the last owner can't leave.
-#[utoipa::path(
-    post, path = "/rooms/{id}/leave", tag = "rooms", operation_id = "leaveRoom", params(Room),
-    responses(
-        (status = 200, body = Done, description = "One is no member any more."),
-        (status = 202, body = Done, description = "The log has it."),
-    ),
-    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, MEMBERS, COMMAND, &[Code::Forbidden]])))),
-)]
-pub(super) async fn leave(
-    State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
-    room: Room,
-) -> Answer {
-    let entered = enter(&gateway, &signed_in, &room.key()).await?;
-    let state = entered.member.map(|member| member.state);
-    if !matches!(state, Some(MemberState::Joined | MemberState::Invited)) {
-        return Err(permission::refusal(Code::NotAMember).into());
-    }
-    change(&gateway, &signed_in, &room, MemberChange::Left).await
-}
-
-/// Changes a room's settings.
-#[utoipa::path(
-    patch, path = "/rooms/{id}", tag = "rooms", operation_id = "changeRoom", params(Room), request_body = Settings,
-    responses(
-        (status = 200, body = RoomAnswer, description = "The room as it is now."),
-        (status = 202, body = RoomAnswer, description = "The log has it; the room as it was."),
-    ),
-    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS, COMMAND, &[Code::Forbidden]])))),
-)]
-pub(super) async fn alter(
-    State(gateway): State<Arc<Gateway>>,
-    signed_in: SignedIn,
-    room: Room,
-    Body(settings): Body<Settings>,
-) -> Answer {
-    let name = settings.name.as_deref().map(shown_name).transpose()?;
-    let fields = RoomEvent {
-        name: name.map(str::to_owned),
-        public: settings.public,
-        slow_mode_s: settings.slow_mode_s,
-        read_only: settings.read_only,
-        pinned: settings.pinned.as_deref().map(pins).transpose()?,
-        ..RoomEvent::default()
-    };
-    if fields == RoomEvent::default() {
-        return Err(Problem::new(
-            Code::BadRequest,
-            "name one of name, public, read_only, slow_mode_s and pinned",
-        ));
-    }
-    if fields.slow_mode_s.is_some_and(|s| s > SLOW_MODE_S_MAX) {
-        return Err(Problem::new(
-            Code::BadRequest,
-            format!("slow_mode_s is 0 to {SLOW_MODE_S_MAX}"),
-        ));
-    }
-    if let Some(pinned) = &fields.pinned {
-        can_be_pinned(&gateway, &signed_in.caller, &room.key(), pinned).await?;
-    }
-    let event = event(&signed_in, &room.0, EventBody::Room(fields));
-    let carried = carry_out(&gateway, &signed_in, event).await?;
-    let entered = enter(&gateway, &signed_in, &room.key()).await?;
-    let room = described(&room.0, &signed_in.user.id, &entered);
-    Ok(answer(carried, StatusCode::OK, |seq| RoomAnswer {
         room,
         seq,
     }))
@@ -350,23 +229,16 @@ async fn list_public(gateway: &Gateway, listing: &Listing) -> Answer {
     Ok(Json(answer).into_response())
 }
 
-async fn enter(gateway: &Gateway, signed_in: &SignedIn, key: &RoomKey) -> Result<Entered, Refusal> {
+/// A room, if the caller may find it.
+pub(super) async fn enter(
+    gateway: &Gateway,
+    signed_in: &SignedIn,
+    key: &RoomKey,
+) -> Result<Entered, Refusal> {
     gateway
         .hub
         .enter(key, &signed_in.caller, Purpose::FIND, None)
         .await
-}
-
-/// Changes how the caller stands in a room.
-async fn change(
-    gateway: &Gateway,
-    signed_in: &SignedIn,
-    room: &Room,
-    change: MemberChange,
-) -> Answer {
-    let user = signed_in.user.id.clone();
-    let carried = change_member(gateway, signed_in, &room.0, &user, change).await?;
-    Ok(answer(carried, StatusCode::OK, |seq| Done { seq }))
 }
 
 /// An event of the caller's.
@@ -391,95 +263,6 @@ pub(super) async fn carry_out(
     Ok(gateway
         .carry_out(&signed_in.caller, purpose, record)
         .await?)
-}
-
-/// What is to be pinned, each once.
-fn pins(seqs: &[u64]) -> Result<Vec<Seq>, Problem> {
-    let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
-    if distinct.len() < seqs.len() || seqs.len() > PINS_MAX || distinct.contains(&0) {
-        return Err(Problem::new(
-            Code::BadRequest,
-            format!("pinned names at most {PINS_MAX} messages, each once"),
-        ));
-    }
-    Ok(seqs.iter().copied().map(Seq).collect())
-}
-
-/// Refuses to pin what is no message and no notice. What is pinned already stays without a look.
-async fn can_be_pinned(
-    gateway: &Gateway,
-    caller: &Caller,
-    key: &RoomKey,
-    pinned: &[Seq],
-) -> Result<(), Problem> {
-    let entered = gateway
-        .hub
-        .enter(key, caller, Purpose::May(Action::Pin), None)
-        .await?;
-    let known = entered.room.map(|room| room.pinned).unwrap_or_default();
-    for seq in pinned.iter().filter(|seq| !known.contains(seq)) {
-        if *seq > entered.head {
-            return Err(no_such_message(*seq));
-        }
-        let found = page_to_show(&gateway.source, key, *seq, *seq).await;
-        let found = found.and_then(|events| events.into_iter().next());
-        let found = found.ok_or_else(|| {
-            Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
-        })?;
-        if !found.stored.kind.counts() {
-            return Err(no_such_message(*seq));
-        }
-    }
-    Ok(())
-}
-
-fn no_such_message(seq: Seq) -> Problem {
-    Problem::new(
-        Code::BadRequest,
-        format!("pinned: {seq} is no message or notice of this room"),
-    )
-}
-
-/// A name people can see.
-fn shown_name(name: &str) -> Result<&str, Problem> {
-    let name = name.trim();
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(Problem::new(
-            Code::BadRequest,
-            "a room's name has 1 to 128 bytes and can be seen",
-        ));
-    }
-    Ok(name)
-}
-
-/// Refuses where a room has as many members as it may.
-pub(super) fn has_place(gateway: &Gateway, entered: &Entered) -> Result<(), Refusal> {
-    let members = entered
-        .room
-        .as_ref()
-        .map_or(0, |room| room.members as usize);
-    let max = gateway.limits.members_per_room_max;
-    if members >= max {
-        let message = format!("a room has at most {max} members");
-        return Err(Limit::Members.reached(message));
-    }
-    Ok(())
-}
-
-pub(super) async fn has_room_for_one_more(gateway: &Gateway, user: &User) -> Result<(), Problem> {
-    let rooms = gateway
-        .source
-        .store
-        .rooms_of(&user.id)
-        .await
-        .map_err(|error| Problem::store(&error))?;
-    let joined = rooms.iter().filter(|row| row.membership.is_in()).count();
-    let max = gateway.limits.rooms_per_user_max;
-    if joined >= max {
-        let message = format!("a user is in at most {max} rooms");
-        return Err(Limit::Rooms.reached(message).into());
-    }
-    Ok(())
 }
 
 /// The answer of a command: with its seq once it came back, 202 before that.
