@@ -1,6 +1,10 @@
 //! One whole Roomlog: its servers and its services as processes, each of which can be stopped, frozen and killed.
 
 mod dev;
+#[cfg(feature = "kafka-tls")]
+mod given;
+mod real;
+mod stored;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -10,16 +14,11 @@ use std::{
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use self::real::Servers;
 use super::{
-    dynamo::{self, DynamoLocal},
-    kafka::Cluster,
-    port,
     process::{Process, Program},
-    proxy::Proxy,
-    redis::Redis,
     rest::Rest,
     scratch, settings,
-    traffic::{Seen, Sight},
     user::User,
 };
 
@@ -63,25 +62,6 @@ pub(crate) struct System {
     pub(crate) kafka: String,
     pub(crate) dynamodb: String,
     pub(crate) redis: String,
-}
-
-/// The servers of a real stack.
-pub(crate) struct Servers {
-    pub(crate) kafka: Cluster,
-    pub(crate) dynamodb: DynamoLocal,
-    pub(crate) redis: Redis,
-    /// Those of a linked system; Kafka has its own.
-    pub(crate) links: Option<Links>,
-}
-
-/// The links of a linked system beside Kafka's.
-pub(crate) struct Links {
-    pub(crate) dynamodb: Proxy,
-    pub(crate) redis: Proxy,
-    /// From gateways to each fanout.
-    pub(crate) fanouts: Vec<Proxy>,
-    /// From clients to each gateway.
-    pub(crate) gateways: Vec<Proxy>,
 }
 
 struct Service {
@@ -187,163 +167,6 @@ impl System {
             Stack::Embedded => Self::embedded(&[], variables).await,
             Stack::Real { brokers } => Self::real(shape, brokers, variables).await,
         }
-    }
-
-    async fn real(shape: Shape, brokers: usize, mut variables: Vec<(String, String)>) -> Self {
-        let (kafka, dynamodb, redis) = tokio::join!(
-            Cluster::start_linked(brokers, shape.linked),
-            DynamoLocal::start(),
-            Redis::start()
-        );
-        let fanout_ports: Vec<u16> = (0..shape.fanouts).map(|_| port::free()).collect();
-        let gateway_ports: Vec<u16> = (0..shape.gateways).map(|_| port::free()).collect();
-        let links = match shape.linked {
-            true => Some(Links {
-                dynamodb: Proxy::to(dynamodb.port()).await,
-                redis: Proxy::to(redis.port()).await,
-                fanouts: proxies(&fanout_ports).await,
-                gateways: proxies(&gateway_ports).await,
-            }),
-            false => None,
-        };
-        let reached = |port: u16, link: Option<&Proxy>| link.map_or(port, Proxy::port);
-        let link = |of: fn(&Links) -> &Proxy| links.as_ref().map(of);
-        let fanouts: Vec<String> = fanout_ports
-            .iter()
-            .enumerate()
-            .map(|(index, port)| {
-                let link = links.as_ref().map(|links| &links.fanouts[index]);
-                format!("127.0.0.1:{}", reached(*port, link))
-            })
-            .collect();
-        let dynamodb_port = reached(dynamodb.port(), link(|links| &links.dynamodb));
-        let redis_port = reached(redis.port(), link(|links| &links.redis));
-        let servers = Servers {
-            kafka,
-            dynamodb,
-            redis,
-            links,
-        };
-        let settings = [
-            ("ROOMLOG_KAFKA_BROKERS", servers.kafka.brokers()),
-            (
-                "ROOMLOG_DYNAMODB_ENDPOINT",
-                format!("http://127.0.0.1:{dynamodb_port}"),
-            ),
-            (
-                "ROOMLOG_REDIS_URL",
-                format!("redis://127.0.0.1:{redis_port}/"),
-            ),
-            ("ROOMLOG_TOPICS_REPLICATION", brokers.to_string()),
-            (
-                "ROOMLOG_TOPICS_MIN_INSYNC",
-                if brokers > 1 { "2" } else { "1" }.into(),
-            ),
-            ("ROOMLOG_FANOUT", fanouts.join(",")),
-        ];
-        variables.extend(settings.map(|(name, value)| (name.into(), value)));
-        let files = super::files::settings().await;
-        variables.extend(files.map(|(name, value)| (name.into(), value)));
-        let system = Self {
-            kafka: servers.kafka.brokers(),
-            dynamodb: servers.dynamodb.endpoint(),
-            redis: servers.redis.url(),
-            servers: Some(servers),
-            services: Vec::new(),
-            variables,
-        };
-        system
-            .with_services(shape, &fanout_ports, &gateway_ports)
-            .await
-    }
-
-    /// Services alone, whose settings name the test's own servers; an empty setting takes the harness's away.
-    #[cfg(feature = "kafka-tls")]
-    pub(crate) async fn on(shape: Shape, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
-        let ports = |count: usize| (0..count).map(|_| port::free()).collect::<Vec<u16>>();
-        let (fanouts, gateways) = (ports(shape.fanouts), ports(shape.gateways));
-        let addresses: Vec<String> = fanouts
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
-        let mut system = Self::prepared(dynamodb, settings);
-        let found = ("ROOMLOG_FANOUT".into(), addresses.join(","));
-        system.variables.push(found);
-        system.with_services(shape, &fanouts, &gateways).await
-    }
-
-    /// The same before anything was started: good for its tools.
-    #[cfg(feature = "kafka-tls")]
-    pub(crate) fn prepared(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
-        let mut variables = settings::common(TABLE_PREFIX);
-        variables.retain(|(name, _)| settings.iter().all(|(other, _)| name != other));
-        let given = settings.iter().filter(|(_, value)| !value.is_empty());
-        variables.extend(given.map(|(name, value)| ((*name).into(), (*value).into())));
-        Self {
-            kafka: String::new(),
-            dynamodb: dynamodb.into(),
-            redis: String::new(),
-            servers: None,
-            services: Vec::new(),
-            variables,
-        }
-    }
-
-    /// Makes tables and topics, starts the services and waits until all are ready.
-    async fn with_services(
-        mut self,
-        shape: Shape,
-        fanout_ports: &[u16],
-        gateway_ports: &[u16],
-    ) -> Self {
-        for arguments in [["tables", "create"], ["topics", "create"]] {
-            self.tool(&arguments).run(READY_LIMIT).await;
-        }
-        for (index, port) in fanout_ports.iter().enumerate() {
-            let group = ["a", "b"][index % shape.groups];
-            self.spawn(
-                Role::Fanout,
-                index,
-                &[
-                    ("ROOMLOG_FANOUT_LISTEN", &format!("127.0.0.1:{port}")),
-                    ("ROOMLOG_FANOUT_GROUP", group),
-                ],
-            );
-        }
-        for index in 0..shape.persisters {
-            self.spawn(Role::Persister, index, &[]);
-        }
-        for (index, port) in gateway_ports.iter().enumerate() {
-            let listen = format!("127.0.0.1:{port}");
-            self.spawn(Role::Gateway, index, &[("ROOMLOG_LISTEN", &listen)]);
-        }
-        for service in &mut self.services {
-            service.ready = ready(&mut service.process).await;
-        }
-        self
-    }
-
-    /// Starts a service; that it is ready is waited for later, as services wait for one another.
-    fn spawn(&mut self, role: Role, index: usize, settings: &[(&str, &str)]) {
-        let mut variables = self.variables.clone();
-        variables.extend(
-            settings
-                .iter()
-                .map(|(name, value)| ((*name).into(), (*value).into())),
-        );
-        let name = role.command();
-        // A setting for all: each gets an id of its own from it.
-        for (variable, value) in &mut variables {
-            if variable == "ROOMLOG_INSTANCE_ID" {
-                *value = format!("{value}-{name}-{index}");
-            }
-        }
-        let process = program(&format!("{name}-{}", index + 1), &[name], variables).start();
-        self.services.push(Service {
-            role,
-            process,
-            ready: Value::Null,
-        });
     }
 
     /// The `roomlog` program with this system's settings, as an operator's tool.
@@ -471,37 +294,6 @@ impl System {
         assert!(status.success(), "{role:?} {index} ended with {status:?}");
     }
 
-    /// A table's full name.
-    pub(crate) fn table(&self, name: &str) -> String {
-        format!("{TABLE_PREFIX}{name}")
-    }
-
-    /// Every row of a table, straight from DynamoDB.
-    pub(crate) async fn rows(&self, table: &str) -> Vec<dynamo::Row> {
-        dynamo::scan(&dynamo::client(&self.dynamodb), &self.table(table)).await
-    }
-
-    /// Every event DynamoDB holds, by room and in order.
-    pub(crate) async fn stored_events(&self) -> Sight {
-        let mut rooms = Sight::new();
-        for row in self.rows("events").await {
-            let key = text(&row, "room_shard");
-            let (room, _shard) = key
-                .rsplit_once('/')
-                .unwrap_or_else(|| panic!("{key} is no room and shard"));
-            rooms.entry(room.to_owned()).or_default().push(Seen {
-                seq: number(&row, "seq"),
-                count: number(&row, "count"),
-                id: text(&row, "id").to_owned(),
-                kind: text(&row, "type").to_owned(),
-            });
-        }
-        for events in rooms.values_mut() {
-            events.sort_unstable_by_key(|event| event.seq);
-        }
-        rooms
-    }
-
     fn position(&self, role: Role, index: usize) -> usize {
         let mut positions =
             (0..self.services.len()).filter(|position| self.services[*position].role == role);
@@ -521,27 +313,6 @@ impl Role {
             Self::Persister => "persister",
         }
     }
-}
-
-async fn proxies(ports: &[u16]) -> Vec<Proxy> {
-    let mut proxies = Vec::new();
-    for port in ports {
-        proxies.push(Proxy::to(*port).await);
-    }
-    proxies
-}
-
-fn text<'a>(row: &'a dynamo::Row, attribute: &str) -> &'a str {
-    let value = row.get(attribute).and_then(|value| value.as_s().ok());
-    value.unwrap_or_else(|| panic!("no text {attribute} in {row:?}"))
-}
-
-fn number(row: &dynamo::Row, attribute: &str) -> u64 {
-    let value = row
-        .get(attribute)
-        .and_then(|value| value.as_n().ok())
-        .and_then(|value| value.parse().ok());
-    value.unwrap_or_else(|| panic!("no number {attribute} in {row:?}"))
 }
 
 fn program(name: &str, arguments: &[&str], variables: Vec<(String, String)>) -> Program {
