@@ -19,6 +19,7 @@ mod conversation;
 mod fanout;
 mod faults;
 mod gateway;
+mod healing;
 mod log;
 mod mutants;
 mod opening;
@@ -32,6 +33,7 @@ mod run;
 mod stage;
 mod stores;
 mod tally;
+mod tending;
 mod world;
 
 use std::{
