@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use bytes::Bytes;
 use roomlog_core::{
     event::{Body, Event, MemberChange, MemberEvent, Message, Sender},
     ids::{MessageId, UserId},
     room_log::{Position, Spec},
 };
-use roomlog_platform::link::RoomHead;
+use roomlog_platform::link::{RoomHead, RoomInterest};
 use tokio::sync::oneshot;
 
 use super::*;
