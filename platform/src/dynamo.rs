@@ -18,6 +18,7 @@ mod friends;
 mod item;
 mod members;
 mod mentions;
+mod moves;
 mod partitions;
 mod rooms;
 mod rows;
@@ -51,7 +52,8 @@ pub use self::{
     friends::FriendRow,
     members::{MemberPage, READS_AT_ONCE, ReadMark},
     mentions::{MENTION_BATCHES_AT_ONCE, Mention},
-    rooms::{MEMBERS_PER_MOVE_MAX, MembershipMove, Moved, PublicPage, RoomMove, RoomNames},
+    moves::{MEMBERS_PER_MOVE_MAX, MembershipMove, RoomMove},
+    rooms::{Moved, PublicPage, RoomNames},
     rows::{
         EventRow, KeyShards, MemberRow, PartitionRow, PublicRoom, RoomRow, RoomsOfRow, TopicRow,
         UserRow,

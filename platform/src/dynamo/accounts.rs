@@ -9,8 +9,8 @@ use roomlog_core::{account::Login, ids::UserId};
 
 use super::{
     Moved, Store, StoreError,
+    error::{Cancelled, cancelled},
     item::{Change, Fields, Item, name, text},
-    rooms::{Cancelled, cancelled},
     rows::{UserRow, named},
     tables,
 };

@@ -1,6 +1,9 @@
 //! What can go wrong with the store, sorted by what a caller can do about it.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::transact_write_items::TransactWriteItemsError,
+};
 use thiserror::Error;
 
 /// Why the store did not do what it was asked to.
@@ -16,6 +19,16 @@ pub enum StoreError {
     /// A row does not hold what it must.
     #[error("the store holds a row that can't be read: {0}")]
     Corrupt(String),
+}
+
+/// Why a transaction did not happen.
+pub(super) enum Cancelled {
+    /// A row was further already.
+    Condition,
+    /// Trying again can help.
+    Busy,
+    /// It failed in another way.
+    No,
 }
 
 /// Error codes that pass by themselves; everything with an HTTP status of 500 and above does, too.
@@ -72,6 +85,31 @@ impl StoreError {
     /// A request that could not even be put together.
     pub(super) fn built(error: aws_sdk_dynamodb::error::BuildError) -> Self {
         Self::Refused(error.to_string())
+    }
+}
+
+/// Sorts a cancelled transaction.
+pub(super) fn cancelled(error: &TransactWriteItemsError) -> Cancelled {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return Cancelled::No;
+    };
+    let has = |wanted: &[&str]| {
+        cancelled
+            .cancellation_reasons()
+            .iter()
+            .filter_map(|reason| reason.code())
+            .any(|code| wanted.contains(&code))
+    };
+    if has(&["ConditionalCheckFailed"]) {
+        Cancelled::Condition
+    } else if has(&[
+        "TransactionConflict",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    ]) {
+        Cancelled::Busy
+    } else {
+        Cancelled::No
     }
 }
 

@@ -8,8 +8,8 @@ use roomlog_core::{
 
 use super::{
     Consistency, Store, StoreError,
+    error::{Cancelled, cancelled},
     item::{Fields, Item, name, number, text},
-    rooms::{Cancelled, cancelled},
     rows::named,
     tables,
 };

@@ -1,29 +1,17 @@
-//! Rooms: their heads and settings, and how both move.
+//! Rooms: their heads and settings, who may find them, and how rows of any table are updated and read together.
 
-use aws_sdk_dynamodb::{
-    operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, KeysAndAttributes, TransactWriteItem, Update},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures_util::FutureExt as _;
-use roomlog_core::{
-    ids::{RoomId, RoomKey, UserId},
-    room_log::{Head, Position},
-    room_state::{Membership, RoomMeta},
-};
+use roomlog_core::ids::{RoomId, RoomKey};
 
 use super::{
     Consistency, Store, StoreError,
-    events::unix_ms,
     item::{Change, Item, name, number, text},
-    rows::{PublicRoom, RoomRow, membership_attributes, meta_attributes, named},
+    rows::{PublicRoom, RoomRow, named},
     running::Running,
     tables,
 };
 use crate::backoff::Backoff;
-
-/// Members whose standing one move can change. A transaction takes 100 items; each member is two of them, the
-/// room one.
-pub const MEMBERS_PER_MOVE_MAX: usize = 49;
 
 /// Rows one batched read asks for; the store takes no more.
 pub(super) const READ_BATCH_MAX: usize = 100;
@@ -33,33 +21,7 @@ const READ_BATCHES_AT_ONCE: usize = 4;
 const READ_ROUNDS_MAX: u32 = 6;
 
 /// The value of the attribute that puts a room among those anyone may find.
-const LISTED_MARK: &str = "room";
-
-/// A room's row on its way forward, with everything its state changed on the way. It happens whole or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomMove {
-    /// Which room or inbox.
-    pub key: RoomKey,
-    /// The partition its log is in.
-    pub partition: u32,
-    /// Its new head; all events up to it are stored.
-    pub head: Head,
-    /// Its settings as of that head, if they changed.
-    pub meta: Option<RoomMeta>,
-    /// When its last message or notice, or its first event, was appended, if that is among those stored now.
-    pub active_at_ms: Option<i64>,
-    /// The standings as of that head that changed; at most [`MEMBERS_PER_MOVE_MAX`].
-    pub members: Vec<MembershipMove>,
-}
-
-/// One member's new standing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MembershipMove {
-    /// Who.
-    pub user: UserId,
-    /// Their standing.
-    pub membership: Membership,
-}
+pub(super) const LISTED_MARK: &str = "room";
 
 /// What a write that only moves forward came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,75 +196,6 @@ impl Store {
             .expression_attribute_values(":key", value)
     }
 
-    /// Moves a room's row forward, together with the standings that changed.
-    ///
-    /// Nothing moves if the row's head is at or past the new one: then somebody who read the same log wrote it.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn move_room(&self, step: &RoomMove) -> Result<Moved, StoreError> {
-        if step.members.is_empty() {
-            self.update(
-                tables::ROOMS,
-                Item::from_iter([named(name::ROOM, text(step.key.as_str()))]),
-                step.room_change(),
-            )
-            .await
-        } else {
-            self.move_room_and_members(step).await
-        }
-    }
-
-    async fn move_room_and_members(&self, step: &RoomMove) -> Result<Moved, StoreError> {
-        let room = Item::from_iter([named(name::ROOM, text(step.key.as_str()))]);
-        let mut writes = vec![self.transacted(tables::ROOMS, room, step.room_change())?];
-        for member in &step.members {
-            let key = Item::from_iter([
-                named(name::ROOM, text(step.key.as_str())),
-                named(name::USER, text(member.user.as_str())),
-            ]);
-            for table in [tables::MEMBERS, tables::ROOMS_OF] {
-                let change = Change::default().set_all(membership_attributes(&member.membership));
-                writes.push(self.transacted(table, key.clone(), change)?);
-            }
-        }
-        let sent = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(writes))
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(Moved::Forward),
-            Err(error) => match error.as_service_error().map(cancelled) {
-                Some(Cancelled::Condition) => Ok(Moved::Already),
-                Some(Cancelled::Busy) => Err(StoreError::Unavailable(
-                    "the transaction met another one or was throttled".into(),
-                )),
-                Some(Cancelled::No) | None => Err(StoreError::of(error)),
-            },
-        }
-    }
-
-    fn transacted(
-        &self,
-        table: &str,
-        key: Item,
-        change: Change,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let parts = change.parts();
-        let update = Update::builder()
-            .table_name(self.tables.name(table))
-            .set_key(Some(key))
-            .update_expression(parts.expression)
-            .set_condition_expression(parts.condition)
-            .set_expression_attribute_names(Some(parts.names))
-            .set_expression_attribute_values(parts.values)
-            .build()
-            .map_err(StoreError::built)?;
-        Ok(TransactWriteItem::builder().update(update).build())
-    }
-
     /// Updates one row; a condition that does not hold is a value, not an error.
     pub(super) async fn update(
         &self,
@@ -382,69 +275,6 @@ impl Store {
                 .unwrap_or_default();
         }
         Ok(items)
-    }
-}
-
-// === impl RoomMove ===
-
-impl RoomMove {
-    fn room_change(&self) -> Change {
-        let Position { generation, offset } = self.head.position;
-        let change = Change::default()
-            .set(name::HEAD, number(self.head.seq))
-            .set(name::COUNT, number(self.head.count))
-            .set(name::GENERATION, number(generation))
-            .set(name::OFFSET, number(offset))
-            .set(name::PARTITION, number(self.partition))
-            .set(name::STORED, number(unix_ms()))
-            .if_forward(name::HEAD);
-        let change = match self.active_at_ms {
-            Some(at_ms) => change.set(name::ACTIVE_AT, number(at_ms)),
-            None => change,
-        };
-        let Some(meta) = &self.meta else {
-            return change;
-        };
-        let change = change.set_all(meta_attributes(meta));
-        if meta.public && !meta.deleted {
-            change.set(name::LISTED, text(LISTED_MARK))
-        } else {
-            change.remove(name::LISTED)
-        }
-    }
-}
-
-/// Why a transaction did not happen.
-pub(super) enum Cancelled {
-    /// A row was further already.
-    Condition,
-    /// Trying again can help.
-    Busy,
-    /// It failed in another way.
-    No,
-}
-
-pub(super) fn cancelled(error: &TransactWriteItemsError) -> Cancelled {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
-        return Cancelled::No;
-    };
-    let has = |wanted: &[&str]| {
-        cancelled
-            .cancellation_reasons()
-            .iter()
-            .filter_map(|reason| reason.code())
-            .any(|code| wanted.contains(&code))
-    };
-    if has(&["ConditionalCheckFailed"]) {
-        Cancelled::Condition
-    } else if has(&[
-        "TransactionConflict",
-        "ThrottlingError",
-        "ProvisionedThroughputExceeded",
-    ]) {
-        Cancelled::Busy
-    } else {
-        Cancelled::No
     }
 }
 
