@@ -143,22 +143,18 @@ median nanoseconds on one core. The control hashes the record's key, sender and 
 ";
 
 const ROWS: &[Row] = &[
-    Row {
-        benchmark: ("numbering", "new events"),
-        what: "a new event gets its seq and count",
-    },
-    Row {
-        benchmark: ("numbering", "retries"),
-        what: "a retry is found in the window",
-    },
-    Row {
-        benchmark: ("numbering", "read-back"),
-        what: "a record is read back into the window at a take-over",
-    },
-    Row {
-        benchmark: ("numbering", "control: hash only"),
-        what: "control",
-    },
+    Row::of(
+        "numbering",
+        "new events",
+        "a new event gets its seq and count",
+    ),
+    Row::of("numbering", "retries", "a retry is found in the window"),
+    Row::of(
+        "numbering",
+        "read-back",
+        "a record is read back into the window at a take-over",
+    ),
+    Row::of("numbering", "control: hash only", "control"),
 ];
 
 fn main() {

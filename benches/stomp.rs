@@ -111,38 +111,30 @@ Frames with a text of 200 bytes: median nanoseconds on one core. The controls co
 ";
 
 const ROWS: &[Row] = &[
-    Row {
-        benchmark: (DECODE, "one piece"),
-        what: "read a SEND",
-    },
-    Row {
-        benchmark: (DECODE, "two pieces"),
-        what: "read a SEND that comes in two pieces",
-    },
-    Row {
-        benchmark: (DECODE, "control: copy"),
-        what: "control: copy a SEND",
-    },
-    Row {
-        benchmark: (ENCODE, "shared part, once an event"),
-        what: "build what all subscribers share of an event's MESSAGE, once",
-    },
-    Row {
-        benchmark: (ENCODE, "one more subscription id"),
-        what: "complete it for one more subscription id",
-    },
-    Row {
-        benchmark: (ENCODE, "one more subscription id with ack"),
-        what: "the same for one that acknowledges",
-    },
-    Row {
-        benchmark: (ENCODE, "one more subscriber with the same id"),
-        what: "one more subscriber with the same id",
-    },
-    Row {
-        benchmark: (ENCODE, "control: copy"),
-        what: "control: copy a MESSAGE",
-    },
+    Row::of(DECODE, "one piece", "read a SEND"),
+    Row::of(DECODE, "two pieces", "read a SEND that comes in two pieces"),
+    Row::of(DECODE, "control: copy", "control: copy a SEND"),
+    Row::of(
+        ENCODE,
+        "shared part, once an event",
+        "build what all subscribers share of an event's MESSAGE, once",
+    ),
+    Row::of(
+        ENCODE,
+        "one more subscription id",
+        "complete it for one more subscription id",
+    ),
+    Row::of(
+        ENCODE,
+        "one more subscription id with ack",
+        "the same for one that acknowledges",
+    ),
+    Row::of(
+        ENCODE,
+        "one more subscriber with the same id",
+        "one more subscriber with the same id",
+    ),
+    Row::of(ENCODE, "control: copy", "control: copy a MESSAGE"),
 ];
 
 fn main() {

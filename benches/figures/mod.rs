@@ -27,6 +27,18 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
 }
 
+// === impl Row ===
+
+impl Row {
+    /// The row of a group's benchmark of this name.
+    pub(crate) const fn of(group: &'static str, name: &'static str, what: &'static str) -> Self {
+        Self {
+            benchmark: (group, name),
+            what,
+        }
+    }
+}
+
 /// Where a bench's section begins and ends.
 fn marks(name: &str) -> (String, String) {
     (
