@@ -1,6 +1,8 @@
 //! Topics: making, describing, growing and removing them.
 
-use rdkafka::admin::{AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
+};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -50,6 +52,14 @@ async fn setting(addr: &str, topic: &str, name: &str) -> Result<Option<String>, 
     Ok(described.get(name).and_then(|entry| entry.value.clone()))
 }
 
+/// What became of each topic, without the names of those that were refused.
+fn codes(results: Vec<TopicResult>) -> Vec<Result<String, RDKafkaErrorCode>> {
+    let results = results.into_iter();
+    results
+        .map(|result| result.map_err(|(_, code)| code))
+        .collect()
+}
+
 async fn describes(addr: &str) -> Outcome {
     let topic = fresh("describe");
     create_topic(addr, &topic, 8).await?;
@@ -67,13 +77,9 @@ async fn exists(addr: &str) -> Outcome {
     create_topic(addr, &topic, 1).await?;
     let wanted = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
     let again = admin(addr)?.create_topics(&[wanted], &options()).await?;
-    let codes: Vec<_> = again
-        .into_iter()
-        .map(|result| result.map_err(|(_, code)| code))
-        .collect();
     same(
         "second time",
-        codes,
+        codes(again),
         vec![Err(RDKafkaErrorCode::TopicAlreadyExists)],
     )
 }
@@ -100,11 +106,7 @@ async fn impossible(addr: &str) -> Outcome {
     ];
     for (wanted, expected) in cases {
         let results = admin(addr)?.create_topics(&[wanted], &options()).await?;
-        let codes: Vec<_> = results
-            .into_iter()
-            .map(|result| result.map_err(|(_, code)| code))
-            .collect();
-        same("refusal", codes, vec![Err(expected)])?;
+        same("refusal", codes(results), vec![Err(expected)])?;
     }
     Ok(())
 }
@@ -121,13 +123,9 @@ async fn grows(addr: &str) -> Outcome {
     let shrunk = admin
         .create_partitions(&[NewPartitions::new(&topic, 3)], &options())
         .await?;
-    let codes: Vec<_> = shrunk
-        .into_iter()
-        .map(|result| result.map_err(|(_, code)| code))
-        .collect();
     same(
         "shrinking",
-        codes,
+        codes(shrunk),
         vec![Err(RDKafkaErrorCode::InvalidPartitions)],
     )
 }
@@ -155,13 +153,9 @@ async fn deletes(addr: &str) -> Outcome {
     let deleted = admin.delete_topics(&[&topic], &options()).await?;
     ensure(deleted.iter().all(Result::is_ok), format!("{deleted:?}"))?;
     let again = admin.delete_topics(&[&topic], &options()).await?;
-    let codes: Vec<_> = again
-        .into_iter()
-        .map(|result| result.map_err(|(_, code)| code))
-        .collect();
     same(
         "second time",
-        codes,
+        codes(again),
         vec![Err(RDKafkaErrorCode::UnknownTopicOrPartition)],
     )
 }
