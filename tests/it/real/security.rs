@@ -6,8 +6,9 @@
 mod by_token;
 
 use crate::harness::{
-    Frame, Role, Shape, Stack, System,
+    Frame, Role, Shape, Stack, System, User,
     dynamo::DynamoLocal,
+    process::Program,
     secure::{Certificates, CredentialsAgent, PASSWORD, SecureKafka, SecureRedis, USER},
     wait::SOON,
 };
@@ -76,6 +77,24 @@ fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'static str, &'
     pairs.collect()
 }
 
+/// What one says in a room, the other one hears there.
+async fn is_heard(speaker: &User, listener: &User, room: &str, text: &str) {
+    let (mut sees, _) = listener.watches(room).await;
+    let mut sender = speaker.connects().await;
+    sender.request(Frame::send(room, text)).await;
+    assert_eq!(sees.message(room).await.json()["text"], text);
+}
+
+/// What a tool says that could not sign in and ends so; no secret is in it.
+async fn refused(tool: Program, ended: i32) -> String {
+    let errors = tool.errors();
+    let (code, _) = tool.run_to_exit(REFUSAL_LIMIT).await;
+    let printed = std::fs::read_to_string(errors).expect("its standard error");
+    assert_eq!(code, Some(ended), "{printed}");
+    assert!(!printed.contains("canary"), "{printed}");
+    printed
+}
+
 #[tokio::test]
 async fn everything_works_over_tls_and_sign_in() {
     let secured = Secured::start().await;
@@ -86,10 +105,7 @@ async fn everything_works_over_tls_and_sign_in() {
     let (alice, bob) = (system.user("alice"), system.user("bob"));
     let room = alice.opens_room().await;
     bob.joins(&room).await;
-    let (mut sees, _) = bob.watches(&room).await;
-    let mut sender = alice.connects().await;
-    sender.request(Frame::send(&room, "hello")).await;
-    assert_eq!(sees.message(&room).await.json()["text"], "hello");
+    is_heard(&alice, &bob, &room, "hello").await;
 
     // The cache holds something only if it was signed in to as well.
     let address = system.admin_address(Role::Fanout, 0);
@@ -125,12 +141,8 @@ async fn a_refused_sign_in_says_so_and_hides_the_password() {
         ("ROOMLOG_KAFKA_CA_FILE", "/nowhere.pem", 64, "/nowhere.pem"),
     ] {
         let tool = secured.with(changed, value).tool(&["topics", "describe"]);
-        let errors = tool.errors();
-        let (code, _) = tool.run_to_exit(REFUSAL_LIMIT).await;
-        let printed = std::fs::read_to_string(errors).expect("its standard error");
-        assert_eq!(code, Some(ended), "{printed}");
+        let printed = refused(tool, ended).await;
         assert!(printed.to_lowercase().contains(told), "{told}: {printed}");
-        assert!(!printed.contains("canary"), "{printed}");
     }
     let shown = plain.tool(&["config", "show"]).run(SOON).await;
     assert!(shown.contains(USER) && !shown.contains("canary"), "{shown}");

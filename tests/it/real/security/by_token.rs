@@ -9,11 +9,11 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 
-use super::{REFUSAL_LIMIT, borrowed};
+use super::{borrowed, is_heard, refused};
 use crate::{
     behaviour::tools::lines,
     harness::{
-        Frame, Role, Shape, Stack, System,
+        Role, Shape, Stack, System,
         dynamo::{DynamoLocal, REGION},
         redis::Redis,
         secure::{Certificates, CredentialsAgent, TokenKafka},
@@ -136,10 +136,7 @@ async fn everything_works_and_moves_to_another_topic_signed_in_by_token() {
     let (alice, bob) = (system.user("alice"), system.user("bob"));
     let room = alice.opens_room().await;
     bob.joins(&room).await;
-    let (mut sees, _) = bob.watches(&room).await;
-    let mut sender = alice.connects().await;
-    sender.request(Frame::send(&room, "hello")).await;
-    assert_eq!(sees.message(&room).await.json()["text"], "hello");
+    is_heard(&alice, &bob, &room, "hello").await;
 
     let before = cloud.settings_of(TOPIC).await;
     system.stop_gracefully(Role::Gateway, 0).await;
@@ -162,10 +159,7 @@ async fn everything_works_and_moves_to_another_topic_signed_in_by_token() {
     for role in [Role::Fanout, Role::Persister, Role::Gateway] {
         system.restart(role, 0).await;
     }
-    let (mut sees, _) = bob.watches(&room).await;
-    let mut sender = alice.connects().await;
-    sender.request(Frame::send(&room, "again")).await;
-    assert_eq!(sees.message(&room).await.json()["text"], "again");
+    is_heard(&alice, &bob, &room, "again").await;
 }
 
 #[tokio::test]
@@ -188,11 +182,7 @@ async fn a_refused_token_says_so() {
         (authority, "TLS handshake failed: invalid peer certificate"),
     ] {
         let tool = cloud.with(vec![changed]).tool(&["topics", "create"]);
-        let errors = tool.errors();
-        let (code, _) = tool.run_to_exit(REFUSAL_LIMIT).await;
-        let printed = std::fs::read_to_string(errors).expect("its standard error");
-        assert_eq!(code, Some(1), "{printed}");
+        let printed = refused(tool, 1).await;
         assert!(printed.contains(told), "{told}: {printed}");
-        assert!(!printed.contains("canary"), "{printed}");
     }
 }
