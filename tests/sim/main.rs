@@ -31,6 +31,7 @@ mod room;
 mod rules;
 mod run;
 mod stage;
+mod steps;
 mod stores;
 mod tally;
 mod tending;
