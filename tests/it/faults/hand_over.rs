@@ -1,4 +1,5 @@
-//! A fanout goes, and others have or take its partitions: how long each follower hears nothing of each room.
+//! A fanout goes, and others have or take its partitions: how long what the log has is on its way to each follower of
+//! each room.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::harness::{
 
 /// Enough that every partition has some.
 const ROOMS: usize = 12;
-/// So that messages of a room follow each other closely: what lies between two of them is measured as well.
+/// So that messages of a room follow each other closely: one that finds delivery interrupted is on its way for as long.
 const PAUSE: Duration = Duration::from_millis(4);
 /// What one group's two fanouts do before one of them goes.
 pub(super) const STATED: &str = "heads of the partition are stated";
@@ -101,17 +102,18 @@ async fn system(groups: usize, settings: &[(&str, &str)]) -> System {
     system
 }
 
-/// Lets the fanouts go in turn, and tells how long delivery paused for each follower of each room, the shortest first.
+/// Lets the fanouts go in turn, and tells how long the slowest event of each round was on its way to each follower of
+/// each room, the shortest first.
 async fn measured(system: &mut System, name: &str, going: Going, rounds: usize) -> Vec<Duration> {
     let mut load = Load::begin(system, ROOMS, PAUSE).await;
     load.faces(name).await;
-    let (mut silences, mut returns) = (Vec::new(), Vec::new());
+    let (mut delays, mut returns) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let index = round % 2;
         match going {
             Going::Not => {
                 load.lasts(ABSENCE).await;
-                silences.extend(load.silences().await);
+                delays.extend(load.delays().await);
                 continue;
             }
             Going::Killed(absence) => {
@@ -126,36 +128,36 @@ async fn measured(system: &mut System, name: &str, going: Going, rounds: usize) 
         }
         if !matches!(going, Going::Restarted) {
             // What its absence costs, and not its return.
-            silences.extend(load.silences().await);
+            delays.extend(load.delays().await);
         }
         system.restart(Role::Fanout, index).await;
-        let back = load.silences().await;
+        let back = load.delays().await;
         if matches!(going, Going::Restarted) {
-            silences.extend(back);
+            delays.extend(back);
         } else {
             returns.extend(back);
         }
     }
     let messages = load.compares(system).await;
-    silences.sort_unstable();
+    delays.sort_unstable();
     returns.sort_unstable();
-    row(name, rounds, messages, &silences);
+    row(name, rounds, messages, &delays);
     if !returns.is_empty() {
         row(&format!("{name}: its return"), rounds, messages, &returns);
     }
-    silences
+    delays
 }
 
 /// The longest of this share of what was measured, which is sorted.
-fn at(silences: &[Duration], share: f64) -> Duration {
-    let last = silences.len() - 1;
-    let rank = (silences.len() as f64 * share).ceil() as usize;
-    silences[rank.saturating_sub(1).min(last)]
+fn at(delays: &[Duration], share: f64) -> Duration {
+    let last = delays.len() - 1;
+    let rank = (delays.len() as f64 * share).ceil() as usize;
+    delays[rank.saturating_sub(1).min(last)]
 }
 
-/// A row of the table: how long the typical, all but one in a hundred, and the worst follower of a room heard nothing.
-fn row(name: &str, rounds: usize, messages: usize, silences: &[Duration]) {
-    let at = |share| at(silences, share).as_secs_f64();
+/// A row of the table: what the typical, all but one in a hundred, and the worst follower of a room waited for.
+fn row(name: &str, rounds: usize, messages: usize, delays: &[Duration]) {
+    let at = |share| at(delays, share).as_secs_f64();
     let row = format!(
         "| {name} | {rounds} | {messages} | {:.2} s | {:.2} s | {:.2} s |",
         at(0.5),

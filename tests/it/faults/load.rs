@@ -9,6 +9,7 @@ use super::table::{Table, tell};
 use crate::{
     harness::{
         Frame, Room, System, User,
+        pulse::Worst,
         traffic::{Flow, Followers, Post, Senders, message_ids},
         wait::until,
     },
@@ -87,14 +88,20 @@ impl Load {
         .await;
     }
 
-    /// Waits until messages of every room reach everyone again; how long each follower saw nothing of each room, at the
-    /// longest, since it was asked last. The shortest come first.
-    pub(super) async fn silences(&mut self) -> Vec<Duration> {
+    /// Waits until messages of every room reach everyone again; the worst that each follower of each room had to bear
+    /// since it was asked last.
+    pub(super) async fn worst(&mut self) -> Vec<Worst> {
         self.senders.go_on(CALM).await;
         self.followers.all_see_something().await;
-        let silences = self.followers.silences();
+        let worst = self.followers.worst();
         self.followers.listen();
-        silences
+        worst
+    }
+
+    /// The same, of events on their way from the log alone.
+    pub(super) async fn delays(&mut self) -> Vec<Duration> {
+        let worst = self.worst().await.into_iter();
+        worst.map(|worst| worst.delay).collect()
     }
 
     /// Names what comes next. What was before is not counted.
@@ -106,7 +113,9 @@ impl Load {
 
     /// Waits until messages flow again; the longest that anyone heard nothing of a room.
     pub(super) async fn recovers(&mut self) -> Duration {
-        self.silences().await.pop().expect("a follower of a room")
+        let worst = self.worst().await.into_iter();
+        let silences = worst.map(|worst| worst.silence);
+        silences.max().expect("a follower of a room")
     }
 
     /// Stops, compares, and adds the fault to the table.

@@ -10,7 +10,7 @@ pub(crate) mod model;
 mod port;
 pub(crate) mod process;
 pub(crate) mod proxy;
-mod pulse;
+pub(crate) mod pulse;
 pub(crate) mod records;
 pub(crate) mod redis;
 pub(crate) mod rest;

@@ -7,6 +7,8 @@ mod real;
 mod stored;
 
 use std::{
+    env,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -318,7 +320,7 @@ impl Role {
 fn program(name: &str, arguments: &[&str], variables: Vec<(String, String)>) -> Program {
     Program {
         name: name.into(),
-        path: env!("CARGO_BIN_EXE_roomlog").into(),
+        path: binary(),
         arguments: arguments
             .iter()
             .map(|argument| String::from(*argument))
@@ -326,6 +328,12 @@ fn program(name: &str, arguments: &[&str], variables: Vec<(String, String)>) -> 
         variables,
         folder: scratch::folder(name),
     }
+}
+
+/// The program under test: the one that is built with the tests, unless the variable names another.
+fn binary() -> PathBuf {
+    let built = || env!("CARGO_BIN_EXE_roomlog").into();
+    env::var_os("ROOMLOG_TEST_BINARY").map_or_else(built, PathBuf::from)
 }
 
 /// The addresses of its READY line.

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -14,7 +14,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     super::{
-        pulse::Pulse,
+        pulse::{Pulse, Worst},
         stomp::{Arrival, Frame, StompClient},
         user::{Room, User},
         wait::until,
@@ -85,14 +85,14 @@ impl Followers {
         self.goals[room].store(messages, Ordering::Relaxed);
     }
 
-    /// From now on silence counts.
+    /// From now on silence and delay count.
     pub(crate) fn listen(&self) {
         self.pulse.listen(self.pairs.iter().cloned());
     }
 
-    /// The longest that each follower saw nothing of each room before it saw something again, the shortest first.
-    pub(crate) fn silences(&self) -> Vec<Duration> {
-        self.pulse.silences()
+    /// The worst that each follower of each room had to bear since.
+    pub(crate) fn worst(&self) -> Vec<Worst> {
+        self.pulse.worst()
     }
 
     /// Waits until every follower has seen something of every room from now on.
@@ -195,7 +195,8 @@ impl Follower {
             kind: frame.header("type").to_owned(),
         });
         self.seen.fetch_add(1, Ordering::Relaxed);
-        self.pulse.beat(self.index, room);
+        let appended_ms = frame.number("timestamp");
+        self.pulse.beat(self.index, room, appended_ms);
     }
 
     fn is_done(&self) -> bool {
