@@ -130,6 +130,7 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .layer(DefaultBodyLimit::max(
             gateway.limits.frame_body_bytes_max + BODY_SLACK_BYTES,
         ))
+        .layer(middleware::map_response(closing_when_unread))
         .with_state(gateway)
 }
 
@@ -166,6 +167,15 @@ fn cors(origins: &[String]) -> CorsLayer {
             meter::RESET,
         ])
         .max_age(CORS_AGE)
+}
+
+/// What is left of a body that is too large is never read, so the client must not send its next request behind it.
+async fn closing_when_unread(mut response: Response) -> Response {
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 async fn method_not_allowed() -> Response {

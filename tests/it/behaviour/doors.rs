@@ -122,10 +122,13 @@ async fn bodies_have_bounds_and_answers_are_not_compressed() {
     let room = alice.opens_room().await;
     let path = format!("rooms/{room}/messages");
     let huge = json!({"text": "x".repeat(1 << 20)});
-    // The answer comes before the body was read, and the connection may be gone before it is written.
-    let refused = alice.rest.try_ask(Method::POST, &path, Some(huge), &[]);
+    // The answer comes before the body was read, and the connection may be gone before it is written. It is another's,
+    // so that nobody's next request goes the same way.
+    let bob = system.user("bob");
+    let refused = bob.rest.try_ask(Method::POST, &path, Some(huge), &[]);
     if let Ok(answer) = refused.await {
         assert_eq!(answer.status.as_u16(), 413);
+        assert_eq!(answer.find("connection"), Some("close"));
     }
     let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
     let deep: Value = serde_json::from_str(&deep).expect("JSON");
