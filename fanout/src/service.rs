@@ -124,6 +124,9 @@ pub async fn run(
     metrics::describe();
     let ready = readiness.condition("fanout");
     let group = group_of(&config.fanout.group)?;
+    // Gateways that come before log and store were reached wait at the door.
+    let (listener, address) = listen(config).await?;
+    readiness.serves("fanout", address.to_string());
     let Some(start) = start(config, group, shutdown).await? else {
         return Ok(());
     };
@@ -132,8 +135,6 @@ pub async fn run(
         identity,
         kafka,
     } = start;
-    let (listener, address) = listen(config).await?;
-    readiness.serves("fanout", address.to_string());
     let directory = Arc::clone(&resources.directory);
     let attach = Attach {
         identity,

@@ -116,10 +116,15 @@ pub async fn run(
         return Ok(());
     };
     let kafka = KafkaConfig::from(&config.kafka);
-    let Some(topic) = topic_as_recorded(&kafka, &store, shutdown).await? else {
+    let producer = async {
+        Producer::connect(&kafka, PRODUCER_WAIT)
+            .await
+            .map_err(RunError::from)
+    };
+    let topic = topic_as_recorded(&kafka, &store, shutdown);
+    let (Some(topic), producer) = tokio::try_join!(topic, producer)? else {
         return Ok(());
     };
-    let producer = Producer::connect(&kafka, PRODUCER_WAIT).await?;
     log.holds();
 
     // What connections rely on outlives them: it stops when the last one has gone.

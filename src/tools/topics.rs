@@ -4,6 +4,7 @@ mod succeed;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use futures_util::future::try_join_all;
 use roomlog_platform::{
     config::{Config, Topics},
     dynamo::{Store, TopicRow},
@@ -78,7 +79,8 @@ pub(crate) async fn ensure(config: &Config) -> anyhow::Result<Vec<(String, Creat
     let made = topics::create(&kafka, &wanted)
         .await
         .context("the topics can't be made")?;
-    for spec in wanted.iter().filter(|spec| spec.name != DEAD_LETTERS_TOPIC) {
+    let kept = wanted.iter().filter(|spec| spec.name != DEAD_LETTERS_TOPIC);
+    try_join_all(kept.map(|spec| async {
         // What the brokers have is recorded, not what is configured: the topic may have been there before.
         let found = topics::describe(&kafka, &spec.name).await?;
         let row = TopicRow {
@@ -91,8 +93,9 @@ pub(crate) async fn ensure(config: &Config) -> anyhow::Result<Vec<(String, Creat
             .create_topic(&row)
             .await
             .context("the topic can't be recorded")?;
-        topics::check(&kafka, &spec.name, recorded.partition_count).await?;
-    }
+        anyhow::Ok(found.check(&spec.name, recorded.partition_count)?)
+    }))
+    .await?;
     Ok(wanted.into_iter().map(|spec| spec.name).zip(made).collect())
 }
 
