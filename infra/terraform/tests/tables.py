@@ -41,7 +41,7 @@ def tables(module: Path) -> str:
     for name, body in sorted(blocks(source, "variable")):
         default = argument(body, "default")
         shown = "required" if default is None else cell(default, "see the code")
-        lines.append(f"| `{name}` | {cell(argument(body, 'type') or 'any', None)} | {shown} | {meaning(body)} |")
+        lines.append(f"| `{name}` | {cell(kind(name, body), outer(kind(name, body)))} | {shown} | {meaning(body)} |")
     lines += ["", "| output | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {meaning(body)} |" for name, body in sorted(blocks(source, "output"))]
     return "\n".join(lines) + "\n"
@@ -58,11 +58,24 @@ def argument(body: str, name: str) -> str | None:
     return found.group(1) if found else None
 
 
-def cell(value: str, otherwise: str | None) -> str:
-    """A value as code if it fits; else a word for it, which for a type is its outer part."""
+def kind(name: str, body: str) -> str:
+    found = argument(body, "type")
+    if found is None:
+        raise SystemExit(f"the variable {name} has no type")
+    return found
+
+
+def outer(kind: str) -> str:
+    """A type without what its objects hold: `map(object)`."""
+    words = re.findall(r"\w+", kind.split("{")[0])
+    return f"`{'('.join(words)}{')' * (len(words) - 1)}`"
+
+
+def cell(value: str, otherwise: str) -> str:
+    """A value as code if it fits; else a word for it."""
     if "\n" not in value and len(value) <= CELL_MAX:
         return f"`{value}`"
-    return otherwise or f"`{value.split('(object')[0]}(object)`"
+    return otherwise
 
 
 def meaning(body: str) -> str:
