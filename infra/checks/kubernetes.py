@@ -7,9 +7,13 @@ import pathlib
 import re
 import sys
 
+import permissions
 import yaml
 
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
+ROLES = SOURCES / "infra/terraform/modules/compute/roles.tf"
+# What stands for the operator's own account in the overlays.
+ACCOUNT = "0" * 12
 
 
 def main():
@@ -34,6 +38,7 @@ def main():
     check_network(of)
     check_settings(of)
     check_stores(environment, of)
+    check_roles(environment, of)
     assert of["Service"]["fanout"]["spec"]["clusterIP"] == "None", "gateways attach to every fanout"
     # A fanout that is not ready for want of one partition still serves its others.
     assert of["Service"]["fanout"]["spec"]["publishNotReadyAddresses"] is True, "gateways go on finding such a one"
@@ -142,14 +147,46 @@ def check_settings(of):
 
 
 def check_stores(environment, of):
-    """Tables and bucket are those that Terraform makes for the environment of the same name."""
+    """Tables, bucket and registry are those that Terraform makes for the environment of the same name."""
     (settings,) = of["ConfigMap"].values()
-    terraform = (SOURCES / f"infra/terraform/examples/{environment}/main.tf").read_text()
-    name = re.search(r'^  name += "([^"]+)"', terraform, re.MULTILINE)[1]
+    terraform, name = terraform_of(environment)
     prefix = re.search(r'prefix += "([^"]+)"', terraform)[1].replace("${local.name}", name)
     assert settings["data"]["ROOMLOG_TABLE_PREFIX"] == prefix, f"Terraform's tables begin with {prefix}"
     bucket = re.search(r'bucket += "([^"]+)"', terraform)[1].replace("${local.name}", name)
-    assert settings["data"]["ROOMLOG_S3_BUCKET"] == bucket.replace("${local.account_id}", "0" * 12), f"Terraform's bucket is {bucket}"
+    assert settings["data"]["ROOMLOG_S3_BUCKET"] == bucket.replace("${local.account_id}", ACCOUNT), f"Terraform's bucket is {bucket}"
+    for deployment in of["Deployment"].values():
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            repository = container["image"].split("/")[1].split(":")[0]
+            assert repository == name, f"Terraform's registry is {name}, not {repository}"
+
+
+def terraform_of(environment):
+    """The example of the environment's name, and the name it puts before everything."""
+    terraform = (SOURCES / f"infra/terraform/examples/{environment}/main.tf").read_text()
+    return terraform, re.search(r'^  name += "([^"]+)"', terraform, re.MULTILINE)[1]
+
+
+def check_roles(environment, of):
+    """Every pod takes on the role that Terraform makes for its service, under the account which that role lets in."""
+    _, name = terraform_of(environment)
+    services = permissions.services()
+    accounts = {
+        account: part["metadata"]["annotations"].get("eks.amazonaws.com/role-arn")
+        for account, part in of["ServiceAccount"].items()
+    }
+    wanted = {f"roomlog-{service}": f"arn:aws:iam::{ACCOUNT}:role/{name}-{service}" for service in services}
+    assert accounts == wanted, f"accounts are {accounts}, and Terraform makes {wanted}"
+    roles = ROLES.read_text()
+    assert re.search(r'"aws_iam_role" "task" \{[^}]*\bname +=\s"\$\{var.name\}-\$\{each.key\}"', roles), "Terraform names roles otherwise"
+    assert "system:serviceaccount:${pods.namespace}:roomlog-${name}" in roles, "the roles let other accounts in"
+    jobs = {"setup": ("operator", {"tables", "topics"})}
+    runs = {deployment: (deployment, {services[deployment]["role"]}) for deployment in of["Deployment"]} | jobs
+    for kind in ("Deployment", "Job"):
+        for part, whole in of[kind].items():
+            pod, (service, commands) = whole["spec"]["template"]["spec"], runs[part]
+            assert pod["serviceAccountName"] == f"roomlog-{service}", f"{part} is {pod['serviceAccountName']} to AWS"
+            for container in [*pod.get("initContainers", []), *pod["containers"]]:
+                assert container["args"][0] in commands, f"{part} runs {container['args']} in the role of {service}"
 
 
 def check_drain(pod):

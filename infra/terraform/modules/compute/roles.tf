@@ -12,6 +12,17 @@ locals {
     }]
   }
 
+  # Pods show a token of their cluster, good for one service account each: the names are those of infra/kubernetes.
+  pod_trust = { for name in keys(var.services) : name => [for pods in var.pods[*] : {
+    Effect    = "Allow"
+    Action    = "sts:AssumeRoleWithWebIdentity"
+    Principal = { Federated = pods.identity_provider_arn }
+    Condition = { StringEquals = {
+      "${split("oidc-provider/", pods.identity_provider_arn)[1]}:aud" = "sts.amazonaws.com"
+      "${split("oidc-provider/", pods.identity_provider_arn)[1]}:sub" = "system:serviceaccount:${pods.namespace}:roomlog-${name}"
+    } }
+  }] }
+
   topics = replace(var.kafka_arn, ":cluster/", ":topic/")
   # Names of services.tf that stand for several topics.
   several = { "chat.events" = var.events_topics }
@@ -114,7 +125,7 @@ resource "aws_iam_role" "task" {
 
   name               = "${var.name}-${each.key}"
   description        = "What ${each.key} may do"
-  assume_role_policy = jsonencode(local.trust)
+  assume_role_policy = jsonencode(merge(local.trust, { Statement = concat(local.trust.Statement, local.pod_trust[each.key]) }))
 }
 
 resource "aws_iam_role_policy" "task" {

@@ -271,6 +271,17 @@ variable "rollback_alarms" {
   default     = []
 }
 
+variable "pods" {
+  type        = object({ identity_provider_arn = string, namespace = string })
+  description = "Where the services run on Kubernetes: the cluster's identity provider, and the namespace whose service accounts take on the task roles; null lets ECS's tasks alone."
+  default     = null
+
+  validation {
+    condition     = var.pods == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]+:oidc-provider/.+", var.pods.identity_provider_arn))
+    error_message = "The ARN of an identity provider of IAM."
+  }
+}
+
 variable "cpu_target" {
   type        = number
   description = "The share of CPU, in percent, that scaling keeps to."

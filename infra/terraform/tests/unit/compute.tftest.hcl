@@ -67,6 +67,47 @@ run "names_no_wildcard_in_a_task_role" {
   }
 }
 
+run "lets_the_pods_of_one_namespace_take_on_the_roles_by_service" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  variables {
+    pods = { identity_provider_arn = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/1", namespace = "chat" }
+  }
+
+  assert {
+    condition     = aws_iam_role.task["fanout-a"].name == "roomlog-test-fanout-a" && length(jsondecode(aws_iam_role.task["fanout-a"].assume_role_policy).Statement) == 2
+    error_message = "roles have other names than pods ask for, or ECS's tasks may not take them on any more"
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role.task["fanout-a"].assume_role_policy).Statement[1].Condition.StringEquals == {
+      "oidc.eks.us-east-1.amazonaws.com/id/1:aud" = "sts.amazonaws.com"
+      "oidc.eks.us-east-1.amazonaws.com/id/1:sub" = "system:serviceaccount:chat:roomlog-fanout-a"
+    }
+    error_message = "another pod may take on the role, or its own may not"
+  }
+
+  assert {
+    condition     = alltrue([for role in aws_iam_role.start : length(jsondecode(role.assume_role_policy).Statement) == 1])
+    error_message = "a pod may read secrets as ECS does"
+  }
+}
+
+run "lets_no_pod_in_by_itself" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  assert {
+    condition     = alltrue([for role in aws_iam_role.task : [for statement in jsondecode(role.assume_role_policy).Statement : statement.Principal] == [{ Service = "ecs-tasks.amazonaws.com" }]])
+    error_message = "somebody other than ECS's tasks may take on a task's role"
+  }
+}
+
 run "lets_gateways_append_and_read_but_not_move_rows" {
   command = plan
   module {
