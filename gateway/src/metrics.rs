@@ -13,6 +13,7 @@ const CONNECTIONS: &str = "roomlog_gateway_connections";
 const ROOMS: &str = "roomlog_gateway_rooms";
 const DELIVERIES: &str = "roomlog_gateway_deliveries_total";
 const DELIVERY_DELAY: &str = "roomlog_gateway_delivery_delay_seconds";
+const END_TO_END: &str = "roomlog_gateway_end_to_end_seconds";
 const RECEIPT_DELAY: &str = "roomlog_gateway_receipt_delay_seconds";
 const HOLES: &str = "roomlog_gateway_holes_total";
 const REPEATS: &str = "roomlog_gateway_repeats_dropped_total";
@@ -43,6 +44,11 @@ pub(crate) fn describe() {
         DELIVERY_DELAY,
         Unit::Seconds,
         "from the log's append time to the outboxes"
+    );
+    describe_histogram!(
+        END_TO_END,
+        Unit::Seconds,
+        "from a SEND to the outboxes of its readers at the same gateway"
     );
     describe_histogram!(
         RECEIPT_DELAY,
@@ -109,6 +115,12 @@ pub(crate) fn shown(at_ms: i64) {
     let now_ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
     // Clocks of different machines differ; a negative delay means none.
     histogram!(DELIVERY_DELAY).record((now_ms - at_ms).max(0) as f64 / 1_000.0);
+}
+
+/// Notes that a message which this gateway took so long ago is in the outboxes of its readers here. One clock tells both
+/// times.
+pub(crate) fn end_to_end(delay_ms: u64) {
+    histogram!(END_TO_END).record(delay_ms as f64 / 1_000.0);
 }
 
 /// Notes that a SEND of this time was acknowledged.

@@ -10,7 +10,7 @@ use roomlog_platform::{kafka::Appended, stored_event::StoredEvent};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock;
+use crate::{clock, metrics};
 
 /// Messages remembered; the oldest are forgotten first. Enough to look at what one has just sent.
 const TRACES_MAX: usize = 4_096;
@@ -110,7 +110,10 @@ impl Traces {
             // One that was asked for, to fill a hole, was sent by nobody.
             trace.fanned_out_ms.get_or_insert(now_ms);
             trace.seq = Some(seq.0);
-            trace.delivered_ms = (deliveries > 0).then_some(now_ms);
+            if deliveries > 0 {
+                trace.delivered_ms = Some(now_ms);
+                metrics::end_to_end(now_ms.saturating_sub(trace.accepted_ms));
+            }
         }
     }
 

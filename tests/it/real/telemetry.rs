@@ -211,6 +211,7 @@ async fn figures_tell_of_work_done_and_of_work_that_waits() {
             Role::Gateway,
             "roomlog_gateway_delivery_delay_seconds_count ",
         ),
+        (Role::Gateway, "roomlog_gateway_end_to_end_seconds_count 1"),
         (Role::Gateway, "roomlog_gateway_outbox_bytes 0"),
         (
             Role::Gateway,
