@@ -1,7 +1,8 @@
 """Holds rules and dashboards against the code and the runbooks.
 
-Every figure named in a rule or on a dashboard is declared in a service's metrics module, with a label that is there; every
-alert has a section of its name in docs/operations.md; that page lists every figure as the code declares it.
+Every figure named in a rule or on a dashboard is declared in a service's metrics module, with a label that is there, and
+every figure declared is in a rule or on a dashboard; every alert has a section of its name in docs/operations.md; that page
+lists every figure as the code declares it.
 
     observability.py [write]      with `write` the list in docs/operations.md is written anew
 """
@@ -144,14 +145,12 @@ def main():
     names, labels = declared()
     assert names, "no figures found: looked in the wrong place"
     seen = check_names(names, labels)
-    unseen = sorted(names - seen)
+    assert names == seen, f"on no dashboard and in no rule: {', '.join(sorted(names - seen))}"
     alerts = check_runbooks()
     check_moments()
     check_collector()
     check_list("write" in sys.argv[1:])
-    print(f"{len(seen)} figures used, all counted by the code; {alerts} alerts, each with a runbook")
-    if unseen:
-        print(f"on no dashboard and in no rule: {', '.join(unseen)}")
+    print(f"{len(seen)} figures, each on a dashboard or in a rule; {alerts} alerts, each with a runbook")
 
 
 if __name__ == "__main__":
