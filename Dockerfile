@@ -8,10 +8,12 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-# The build folder is a cache that no layer keeps, so what is wanted of it is copied out in the same step.
+# The build folder is a cache that no layer keeps, so what is wanted of it is copied out in the same step. Everything in the
+# lock file is fetched, as Cargo needs what only tests use, and what only other systems do, to tell what is in the program.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release --bin roomlog --no-default-features --features kafka-tls,msk-iam \
+    cargo fetch --locked \
+    && cargo build --locked --offline --release --bin roomlog --no-default-features --features kafka-tls,msk-iam \
     && infra/image/bill-of-materials >/tmp/roomlog.cdx.json \
     && infra/image/assemble target/release/roomlog /tmp/roomlog.cdx.json /image
 

@@ -34,6 +34,8 @@ def check_dockerfile():
     ]:
         assert fact in final, f"Dockerfile: {fact!r} is missing"
     assert "--no-default-features --features kafka-tls,msk-iam" in text, "the stand-ins stay out of the image"
+    steps = [text.index(step) for step in ("cargo fetch --locked", "cargo build --locked", "infra/image/bill-of-materials")]
+    assert steps == sorted(steps), "the bill needs what the build does not fetch"
     version = re.search(r'^rust-version = "(.+)"', (SOURCES / "Cargo.toml").read_text(), re.MULTILINE)[1]
     assert f"FROM rust:{version}-" in text, f"the image is built with another Rust than {version}"
     print(f"Dockerfile: from nothing, as 65532, built with Rust {version}")
