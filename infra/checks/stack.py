@@ -241,6 +241,8 @@ class Stack:
             for key, value in told.items()
             if key.startswith("KAFKA_") and key != "KAFKA_HEAP_OPTS"
         }
+        kept = {volume.split(":")[1] for volume in self.file["services"][name]["volumes"]}
+        assert properties["log.dirs"] in kept, f"{name}: the log is gone with the container"
         # Controllers and hosts are named with a scheme before them, which `placed` sees as well.
         log = self.folder / name
         log.mkdir()
