@@ -195,6 +195,7 @@ module "delivery" {
   target_groups       = module.edge.target_groups
   public_listener_arn = module.edge.public_listener_arn
   trial_listener_arn  = module.edge.trial_listener_arn
+  load_balancer_kind  = module.edge.kind
   rollback_alarms     = module.observability.rollback_alarms
   state               = { bucket = var.state_bucket, key = "roomlog/dev/terraform.tfstate" }
 

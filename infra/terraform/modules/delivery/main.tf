@@ -4,7 +4,8 @@
 locals {
   issuer     = "token.actions.githubusercontent.com"
   blue_green = { for name, service in var.services : name => service if service.deployment == "blue_green" }
-  rolling    = { for name, service in var.services : name => service if service.deployment == "rolling" }
+  at_once    = "CodeDeployDefault.ECSAllAtOnce"
+  pace       = coalesce(var.pace, var.load_balancer_kind == "nlb" ? local.at_once : "CodeDeployDefault.ECSCanary10Percent5Minutes")
 }
 
 # --- Who may deploy ---
@@ -208,7 +209,7 @@ resource "aws_codedeploy_deployment_group" "this" {
   app_name               = aws_codedeploy_app.this.name
   deployment_group_name  = each.key
   service_role_arn       = aws_iam_role.codedeploy.arn
-  deployment_config_name = var.pace
+  deployment_config_name = local.pace
 
   deployment_style {
     deployment_option = "WITH_TRAFFIC_CONTROL"

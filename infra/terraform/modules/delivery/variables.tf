@@ -103,14 +103,30 @@ variable "rollback_alarms" {
   default     = []
 }
 
-variable "pace" {
+variable "load_balancer_kind" {
   type        = string
-  description = "How new connections move to the next release."
-  default     = "CodeDeployDefault.ECSCanary10Percent5Minutes"
+  description = "`alb` or `nlb`: the latter moves all connections or none."
+  default     = "alb"
 
   validation {
-    condition     = startswith(var.pace, "CodeDeployDefault.ECS")
+    condition     = contains(["alb", "nlb"], var.load_balancer_kind)
+    error_message = "One of alb, nlb."
+  }
+}
+
+variable "pace" {
+  type        = string
+  description = "How new connections move to the next release; null moves a tenth, and the rest after five minutes, or all at once behind a network load balancer."
+  default     = null
+
+  validation {
+    condition     = startswith(coalesce(var.pace, "CodeDeployDefault.ECS"), "CodeDeployDefault.ECS")
     error_message = "One of CodeDeploy's own for ECS, like CodeDeployDefault.ECSAllAtOnce."
+  }
+
+  validation {
+    condition     = var.load_balancer_kind == "alb" || coalesce(var.pace, local.at_once) == local.at_once
+    error_message = "Behind a network load balancer only CodeDeployDefault.ECSAllAtOnce."
   }
 }
 

@@ -89,6 +89,49 @@ run "changes_colour_and_goes_back_by_itself" {
   }
 }
 
+run "moves_a_tenth_of_the_connections_first" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  assert {
+    condition     = aws_codedeploy_deployment_group.this["gateway"].deployment_config_name == "CodeDeployDefault.ECSCanary10Percent5Minutes"
+    error_message = "a bad release is seen by everybody at once"
+  }
+}
+
+# It knows no shares of connections, and CodeDeploy refuses to ask it for one.
+run "moves_all_connections_at_once_behind_a_network_load_balancer" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  variables {
+    load_balancer_kind = "nlb"
+  }
+
+  assert {
+    condition     = aws_codedeploy_deployment_group.this["gateway"].deployment_config_name == "CodeDeployDefault.ECSAllAtOnce"
+    error_message = "no deployment can be made"
+  }
+}
+
+run "refuses_a_pace_that_a_network_load_balancer_can_not_keep" {
+  command = plan
+  module {
+    source = "../../modules/delivery"
+  }
+
+  variables {
+    load_balancer_kind = "nlb"
+    pace               = "CodeDeployDefault.ECSCanary10Percent5Minutes"
+  }
+
+  expect_failures = [var.pace]
+}
+
 run "shares_the_identity_provider_of_an_account" {
   command = plan
   module {
