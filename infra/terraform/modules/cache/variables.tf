@@ -21,6 +21,11 @@ variable "kms_key_arn" {
 variable "vpc_id" {
   type        = string
   description = "The VPC."
+
+  validation {
+    condition     = startswith(var.vpc_id, "vpc-")
+    error_message = "The id of a VPC."
+  }
 }
 
 variable "subnet_ids" {
@@ -59,12 +64,22 @@ variable "engine_version" {
   type        = string
   description = "The engine's version."
   default     = "8.0"
+
+  validation {
+    condition     = can(regex("^[0-9]+[.][0-9x]+$", var.engine_version))
+    error_message = "A version, like 8.0."
+  }
 }
 
 variable "parameter_family" {
   type        = string
   description = "The parameter family that goes with engine and version."
   default     = "valkey8"
+
+  validation {
+    condition     = startswith(var.parameter_family, var.engine)
+    error_message = "A family of the engine, like valkey8."
+  }
 }
 
 variable "node_type" {

@@ -31,11 +31,21 @@ variable "account_id" {
 variable "region" {
   type        = string
   description = "The region."
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "A region, like eu-central-1."
+  }
 }
 
 variable "vpc_id" {
   type        = string
   description = "The VPC."
+
+  validation {
+    condition     = startswith(var.vpc_id, "vpc-")
+    error_message = "The id of a VPC."
+  }
 }
 
 variable "subnet_ids" {
@@ -84,6 +94,11 @@ variable "machine_type" {
   type        = string
   description = "Size of a machine, with `launch = \"ec2\"`."
   default     = "c7i.large"
+
+  validation {
+    condition     = can(regex("^[a-z0-9-]+[.][a-z0-9-]+$", var.machine_type))
+    error_message = "A size of EC2, like c7i.large."
+  }
 }
 
 variable "machine_image" {
@@ -144,17 +159,32 @@ variable "environment" {
 variable "secret_arns" {
   type        = map(string)
   description = "Secrets by the key services know them as."
+
+  validation {
+    condition     = alltrue([for arn in values(var.secret_arns) : startswith(arn, "arn:")])
+    error_message = "ARNs of secrets."
+  }
 }
 
 variable "setting_arns" {
   type        = map(string)
   description = "Parameters by the key services know them as; every service gets all."
   default     = {}
+
+  validation {
+    condition     = alltrue([for arn in values(var.setting_arns) : startswith(arn, "arn:")])
+    error_message = "ARNs of parameters."
+  }
 }
 
 variable "table_arns" {
   type        = map(string)
   description = "DynamoDB tables by short name."
+
+  validation {
+    condition     = alltrue([for arn in values(var.table_arns) : startswith(arn, "arn:")])
+    error_message = "ARNs of tables."
+  }
 }
 
 variable "table_prefix" {
@@ -166,6 +196,11 @@ variable "attachments" {
   type        = object({ bucket = string, arn = string })
   description = "The bucket of attachments, where there are any."
   default     = null
+
+  validation {
+    condition     = var.attachments == null || can(regex("^arn:aws[a-z-]*:s3:::", var.attachments.arn))
+    error_message = "A bucket's name and its ARN."
+  }
 }
 
 variable "kafka_arn" {
@@ -186,6 +221,11 @@ variable "kafka_name" {
 variable "kafka_brokers" {
   type        = string
   description = "Bootstrap servers."
+
+  validation {
+    condition     = can(regex("^[^:, ]+:[0-9]+(,[^:, ]+:[0-9]+)*$", var.kafka_brokers))
+    error_message = "host:port, joined by commas."
+  }
 }
 
 variable "events_topics" {
@@ -202,21 +242,41 @@ variable "events_topics" {
 variable "kafka_client_security_group_id" {
   type        = string
   description = "The group that reaches the brokers."
+
+  validation {
+    condition     = startswith(var.kafka_client_security_group_id, "sg-")
+    error_message = "The id of a security group."
+  }
 }
 
 variable "cache_client_security_group_id" {
   type        = string
   description = "The group that reaches the cache."
+
+  validation {
+    condition     = startswith(var.cache_client_security_group_id, "sg-")
+    error_message = "The id of a security group."
+  }
 }
 
 variable "edge_security_group_id" {
   type        = string
   description = "The load balancer's group."
+
+  validation {
+    condition     = startswith(var.edge_security_group_id, "sg-")
+    error_message = "The id of a security group."
+  }
 }
 
 variable "target_group_arns" {
   type        = map(string)
   description = "By service: the target group its first tasks join."
+
+  validation {
+    condition     = alltrue([for arn in values(var.target_group_arns) : startswith(arn, "arn:")])
+    error_message = "ARNs of target groups."
+  }
 }
 
 variable "collector" {
@@ -253,6 +313,11 @@ variable "load_balancer_kind" {
 variable "repository_arn" {
   type        = string
   description = "Where the image is pulled from."
+
+  validation {
+    condition     = startswith(var.repository_arn, "arn:")
+    error_message = "The ARN of a repository."
+  }
 }
 
 variable "log_group_names" {
@@ -263,6 +328,11 @@ variable "log_group_names" {
 variable "log_group_arns" {
   type        = map(string)
   description = "By service: its log group's ARN."
+
+  validation {
+    condition     = alltrue([for arn in values(var.log_group_arns) : startswith(arn, "arn:")])
+    error_message = "ARNs of log groups."
+  }
 }
 
 variable "rollback_alarms" {

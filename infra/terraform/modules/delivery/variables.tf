@@ -11,11 +11,21 @@ variable "name" {
 variable "account_id" {
   type        = string
   description = "The account, as policies name it."
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "Twelve digits."
+  }
 }
 
 variable "region" {
   type        = string
   description = "The region, as policies name it."
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "A region, like eu-central-1."
+  }
 }
 
 variable "repository" {
@@ -42,6 +52,11 @@ variable "identity_provider_arn" {
   type        = string
   description = "GitHub's identity provider in this account; null makes it."
   default     = null
+
+  validation {
+    condition     = var.identity_provider_arn == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]+:oidc-provider/", var.identity_provider_arn))
+    error_message = "The ARN of an identity provider of IAM."
+  }
 }
 
 variable "state" {
@@ -57,6 +72,11 @@ variable "state" {
 variable "registry_arn" {
   type        = string
   description = "The image repository."
+
+  validation {
+    condition     = startswith(var.registry_arn, "arn:")
+    error_message = "The ARN of a repository."
+  }
 }
 
 variable "cluster_name" {
@@ -77,6 +97,11 @@ variable "services" {
 variable "role_arns" {
   type        = list(string)
   description = "Roles that tasks run and start with."
+
+  validation {
+    condition     = alltrue([for arn in var.role_arns : startswith(arn, "arn:")])
+    error_message = "ARNs of roles."
+  }
 }
 
 variable "target_groups" {
@@ -90,11 +115,21 @@ variable "target_groups" {
 variable "public_listener_arn" {
   type        = string
   description = "The listener clients reach."
+
+  validation {
+    condition     = startswith(var.public_listener_arn, "arn:")
+    error_message = "The ARN of a listener."
+  }
 }
 
 variable "trial_listener_arn" {
   type        = string
   description = "The listener of the next release."
+
+  validation {
+    condition     = startswith(var.trial_listener_arn, "arn:")
+    error_message = "The ARN of a listener."
+  }
 }
 
 variable "rollback_alarms" {

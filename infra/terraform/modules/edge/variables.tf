@@ -11,11 +11,21 @@ variable "name" {
 variable "vpc_id" {
   type        = string
   description = "The VPC."
+
+  validation {
+    condition     = startswith(var.vpc_id, "vpc-")
+    error_message = "The id of a VPC."
+  }
 }
 
 variable "cidr" {
   type        = string
   description = "The VPC's address range."
+
+  validation {
+    condition     = can(cidrhost(var.cidr, 0))
+    error_message = "An IPv4 range."
+  }
 }
 
 variable "subnet_ids" {
@@ -52,6 +62,11 @@ variable "domain" {
 variable "zone_id" {
   type        = string
   description = "The hosted zone of the domain."
+
+  validation {
+    condition     = can(regex("^[A-Z0-9]+$", var.zone_id))
+    error_message = "The id of a hosted zone, like Z0123456789ABCDEFGHIJ, without a path before it."
+  }
 }
 
 variable "services" {

@@ -21,6 +21,11 @@ variable "kms_key_arn" {
 variable "vpc_id" {
   type        = string
   description = "The VPC."
+
+  validation {
+    condition     = startswith(var.vpc_id, "vpc-")
+    error_message = "The id of a VPC."
+  }
 }
 
 variable "subnet_ids" {
@@ -136,4 +141,9 @@ variable "log_days" {
   type        = number
   description = "How long the brokers' logs are kept."
   default     = 14
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365], var.log_days)
+    error_message = "A retention CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365 days."
+  }
 }

@@ -21,11 +21,21 @@ variable "kms_key_arn" {
 variable "account_id" {
   type        = string
   description = "The account, as policies name it."
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "Twelve digits."
+  }
 }
 
 variable "region" {
   type        = string
   description = "The region the dashboard shows."
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "A region, like eu-central-1."
+  }
 }
 
 variable "services" {

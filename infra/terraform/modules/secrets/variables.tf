@@ -21,6 +21,11 @@ variable "account_id" {
 variable "region" {
   type        = string
   description = "The region, as policies name it."
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "A region, like eu-central-1."
+  }
 }
 
 variable "cluster_name" {
@@ -47,6 +52,11 @@ variable "cache_id" {
 variable "cache_arn" {
   type        = string
   description = "Its ARN."
+
+  validation {
+    condition     = startswith(var.cache_arn, "arn:")
+    error_message = "The ARN of a replication group."
+  }
 }
 
 variable "cache_address" {
