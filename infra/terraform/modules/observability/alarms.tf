@@ -49,7 +49,7 @@ locals {
   log_alarms = merge(
     { for key, alarm in {
       log-controller = {
-        text      = "the log has no controller, or two"
+        text      = "the log has no controller"
         namespace = "AWS/Kafka", metric = "ActiveControllerCount", dimensions = { "Cluster Name" = var.kafka_name }
         statistic = "Sum", comparison = "LessThanThreshold", threshold = 1, periods = 3, rollback = false
       }
