@@ -46,6 +46,11 @@ run "touches_its_own_services_only" {
   }
 
   assert {
+    condition     = aws_sfn_state_machine.this.tracing_configuration[0].enabled && contains(flatten([for statement in jsondecode(aws_iam_role_policy.machine.policy).Statement : statement.Action]), "xray:PutTraceSegments")
+    error_message = "its traces are asked for and may not be written"
+  }
+
+  assert {
     condition     = jsondecode(aws_iam_role_policy.clock.policy).Statement[0].Resource == [aws_sfn_state_machine.this.arn]
     error_message = "a clock can start something else"
   }
