@@ -6,11 +6,29 @@ locals {
   blue_green = { for name, service in var.services : name => service if service.deployment == "blue_green" }
   at_once    = "CodeDeployDefault.ECSAllAtOnce"
   pace       = coalesce(var.pace, var.load_balancer_kind == "nlb" ? local.at_once : "CodeDeployDefault.ECSCanary10Percent5Minutes")
+
+  # An account has one provider for an issuer: the first environment in it makes it, the others use it.
+  provider_arn = var.identity_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.identity_provider_arn
+
+  # One repository and one of its environments, with that environment's approvals.
+  trust = { for who, environment in { deployer = var.environment, planner = "plan-${var.environment}" } : who => jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Principal = { Federated = local.provider_arn }
+      Condition = {
+        StringEquals = {
+          "${local.issuer}:aud" = "sts.amazonaws.com"
+          "${local.issuer}:sub" = "repo:${var.repository}:environment:${environment}"
+        }
+      }
+    }]
+  }) }
 }
 
 # --- Who may deploy ---
 
-# An account has one provider for an issuer: the first environment in it makes it, the others use it.
 resource "aws_iam_openid_connect_provider" "github" {
   count = var.identity_provider_arn == null ? 1 : 0
 
@@ -23,22 +41,7 @@ resource "aws_iam_role" "deployer" {
   description = "Deploys ${var.name} from ${var.repository}"
   # A deployment is waited for; the workflow asks for as much.
   max_session_duration = 7200
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = var.identity_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.identity_provider_arn }
-      Condition = {
-        StringEquals = {
-          "${local.issuer}:aud" = "sts.amazonaws.com"
-          # One repository and one of its environments, with that environment's approvals.
-          "${local.issuer}:sub" = "repo:${var.repository}:environment:${var.environment}"
-        }
-      }
-    }]
-  })
+  assume_role_policy   = local.trust["deployer"]
 }
 
 resource "aws_iam_role_policy" "deployer" {
@@ -97,20 +100,7 @@ resource "aws_iam_role" "planner" {
   name        = "${var.name}-planner"
   description = "Plans ${var.name} for proposals of ${var.repository}"
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = var.identity_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.identity_provider_arn }
-      Condition = {
-        StringEquals = {
-          "${local.issuer}:aud" = "sts.amazonaws.com"
-          "${local.issuer}:sub" = "repo:${var.repository}:environment:plan-${var.environment}"
-        }
-      }
-    }]
-  })
+  assume_role_policy = local.trust["planner"]
 }
 
 resource "aws_iam_role_policy" "planner" {

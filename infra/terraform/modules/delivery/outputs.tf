@@ -10,7 +10,7 @@ output "planner_role_arn" {
 
 output "identity_provider_arn" {
   description = "GitHub's identity provider in this account."
-  value       = var.identity_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.identity_provider_arn
+  value       = local.provider_arn
 }
 
 output "application" {

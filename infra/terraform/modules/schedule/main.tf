@@ -50,6 +50,17 @@ locals {
 
   retry = [{ ErrorEquals = ["States.ALL"], IntervalSeconds = 5, MaxAttempts = 3, BackoffRate = 2 }]
 
+  # Who may take on a role: a service of AWS, for this account alone.
+  trust = { for service in ["states", "scheduler"] : service => jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "${service}.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+    }]
+  }) }
+
   # Stores first, then who forwards, then who lets clients in; the other way round when stopping.
   order = concat(
     [for name in sort(keys(var.services)) : name if var.services[name].deployment == "rolling"],
@@ -75,17 +86,8 @@ resource "aws_cloudwatch_log_group" "machine" {
 }
 
 resource "aws_iam_role" "machine" {
-  name = "${var.name}-schedule"
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "states.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
-    }]
-  })
+  name               = "${var.name}-schedule"
+  assume_role_policy = local.trust["states"]
 }
 
 resource "aws_iam_role_policy" "machine" {
@@ -135,17 +137,8 @@ resource "aws_sfn_state_machine" "this" {
 }
 
 resource "aws_iam_role" "clock" {
-  name = "${var.name}-clock"
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "scheduler.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
-    }]
-  })
+  name               = "${var.name}-clock"
+  assume_role_policy = local.trust["scheduler"]
 }
 
 resource "aws_iam_role_policy" "clock" {

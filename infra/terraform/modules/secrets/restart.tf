@@ -90,17 +90,8 @@ locals {
 }
 
 resource "aws_iam_role" "restart" {
-  name = "${var.name}-restart"
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "states.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
-    }]
-  })
+  name               = "${var.name}-restart"
+  assume_role_policy = local.trust["states"]
 }
 
 resource "aws_iam_role_policy" "restart" {

@@ -47,20 +47,22 @@ locals {
       }
     }
   }
-}
 
-resource "aws_iam_role" "rotation" {
-  name = "${var.name}-rotation"
-
-  assume_role_policy = jsonencode({
+  # Who may take on a role: a service of AWS, for this account alone.
+  trust = { for service in ["states", "scheduler"] : service => jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
-      Principal = { Service = "states.amazonaws.com" }
+      Principal = { Service = "${service}.amazonaws.com" }
       Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
     }]
-  })
+  }) }
+}
+
+resource "aws_iam_role" "rotation" {
+  name               = "${var.name}-rotation"
+  assume_role_policy = local.trust["states"]
 }
 
 resource "aws_iam_role_policy" "rotation" {
@@ -92,17 +94,8 @@ resource "aws_sfn_state_machine" "rotation" {
 }
 
 resource "aws_iam_role" "rotation_clock" {
-  name = "${var.name}-rotation-clock"
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "scheduler.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
-    }]
-  })
+  name               = "${var.name}-rotation-clock"
+  assume_role_policy = local.trust["scheduler"]
 }
 
 resource "aws_iam_role_policy" "rotation_clock" {
