@@ -149,7 +149,8 @@ module "compute" {
 
   launch       = "ec2"
   machine_type = "t3.large"
-  machines_max = 4
+  # A machine of this size takes two tasks, and the next release runs beside this one for a while.
+  machines_max = 8
   sizes = {
     for service in ["gateway", "fanout-a", "fanout-b", "persister", "operator"] : service => { cpu = 256, memory = 768 }
   }

@@ -92,7 +92,7 @@ variable "launch" {
 
 variable "machine_type" {
   type        = string
-  description = "Size of a machine, with `launch = \"ec2\"`."
+  description = "Size of a machine, with `launch = \"ec2\"`. Each task takes a network interface, of which a machine has as many as its size says, less its own."
   default     = "c7i.large"
 
   validation {
