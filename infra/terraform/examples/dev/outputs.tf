@@ -28,6 +28,11 @@ output "operator_task" {
   value       = module.compute.task_families["operator"]
 }
 
+output "operator_network" {
+  description = "The network of that task, as `aws ecs run-task` takes it."
+  value       = module.compute.task_networks["operator"]
+}
+
 output "restart_arn" {
   description = "The state machine that replaces every task, so that it reads its secrets and settings anew."
   value       = module.secrets.restart_arn

@@ -33,6 +33,13 @@ output "task_families" {
   value       = { for name, task in aws_ecs_task_definition.this : name => task.family }
 }
 
+output "task_networks" {
+  description = "By service: what `aws ecs run-task --network-configuration` takes to start a task of it by hand."
+  value = { for name, groups in local.security_groups : name => jsonencode({
+    awsvpcConfiguration = { subnets = var.subnet_ids, securityGroups = groups, assignPublicIp = "DISABLED" }
+  }) }
+}
+
 output "security_group_ids" {
   description = "By service: the security group of its tasks."
   value       = { for name, group in aws_security_group.service : name => group.id }

@@ -208,6 +208,26 @@ run "confines_containers" {
   }
 }
 
+run "tells_how_a_task_is_started_by_hand" {
+  command = plan
+  module {
+    source = "../../modules/compute"
+  }
+
+  override_resource {
+    target          = aws_security_group.service["operator"]
+    override_during = plan
+    values = {
+      id = "sg-operator"
+    }
+  }
+
+  assert {
+    condition     = jsondecode(output.task_networks["operator"]).awsvpcConfiguration == { subnets = ["subnet-1", "subnet-2"], securityGroups = ["sg-operator", "sg-kafka"], assignPublicIp = "DISABLED" }
+    error_message = "an operator's task would not reach the log, or would have a public address"
+  }
+}
+
 run "asks_every_service_whether_it_can_serve" {
   command = plan
   module {
