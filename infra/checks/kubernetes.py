@@ -154,6 +154,8 @@ def check_stores(environment, of):
     assert settings["data"]["ROOMLOG_TABLE_PREFIX"] == prefix, f"Terraform's tables begin with {prefix}"
     bucket = re.search(r'bucket += "([^"]+)"', terraform)[1].replace("${local.name}", name)
     assert settings["data"]["ROOMLOG_S3_BUCKET"] == bucket.replace("${local.account_id}", ACCOUNT), f"Terraform's bucket is {bucket}"
+    partitions = re.search(r'ROOMLOG_TOPICS_PARTITIONS = "(\d+)"', terraform)
+    assert not partitions or settings["data"]["ROOMLOG_TOPICS_PARTITIONS"] == partitions[1], f"Terraform's topics have {partitions[1]}"
     for deployment in of["Deployment"].values():
         for container in deployment["spec"]["template"]["spec"]["containers"]:
             repository = container["image"].split("/")[1].split(":")[0]

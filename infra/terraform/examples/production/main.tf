@@ -140,6 +140,9 @@ module "compute" {
   subnet_ids = module.network.application_subnet_ids
   image      = "${module.registry.repository_url}:${var.release}"
 
+  # Fixed for the topic's life, so there are plenty.
+  environment = { ROOMLOG_TOPICS_PARTITIONS = "48" }
+
   sizes = {
     gateway   = { cpu = 2048, memory = 4096, min = 3, max = 12 }
     fanout-a  = { cpu = 2048, memory = 4096, min = 2, max = 4 }
