@@ -1,4 +1,10 @@
-//! What a file is by its first bytes, where its type has a mark of its own.
+//! What a file is by its first bytes, where its type has a mark of its own, and what it is called.
+
+/// Whether a text can be the id of a file: 1 to 64 letters, digits and hyphens.
+pub fn is_file_id(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(is_plain)
+}
 
 /// Whether a media type is one of these; `image/*` stands for all that begin so. A picture that can run scripts is none.
 pub fn is_allowed<'a>(media_type: &str, allowed: impl IntoIterator<Item = &'a str>) -> bool {
@@ -75,6 +81,14 @@ mod tests {
             assert!(!is_allowed(bad, list), "{bad}");
         }
         assert!(is_allowed("image/svg+xml", ["image/svg+xml"]));
+    }
+
+    #[test]
+    fn the_id_of_a_file_leads_nowhere_else() {
+        assert!(is_file_id("f-0a") && is_file_id(&"x".repeat(64)));
+        for bad in ["", "..", "f/x", "f x", "f_x", "é", &"x".repeat(65)] {
+            assert!(!is_file_id(bad), "{bad}");
+        }
     }
 
     #[test]

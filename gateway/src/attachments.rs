@@ -6,18 +6,21 @@ use futures_util::future::try_join_all;
 use roomlog_core::{
     code::{Code, Refusal},
     event::{Body, Event},
-    ids::{RoomId, UserId},
-    media::{begins_as, is_allowed, is_media_type},
+    ids::{RoomId, RoomKey, Seq, UserId},
+    media::{begins_as, is_allowed, is_file_id, is_media_type},
 };
 use roomlog_platform::{
     dynamo::FileRow,
     s3::{Files, FilesError, Shown, UPLOAD_TTL},
 };
 
-use crate::{accounts::store_refusal, clock, gateway::Gateway};
+use crate::{accounts::store_refusal, clock, gateway::Gateway, hub::is_taken_back};
 
 /// The longest name of a file, in bytes.
 const NAME_BYTES_MAX: usize = 255;
+/// Messages that may show one file. Whoever wants to show it in more uploads it again: all of them are looked at when
+/// somebody asks for the file.
+const MESSAGES_MAX: usize = 100;
 /// What a profile image may be: what every browser shows, and nothing that runs.
 const PICTURE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 /// Where profile images are had.
@@ -62,6 +65,7 @@ impl Gateway {
             media_type: wish.media_type.to_owned(),
             size_bytes: wish.size_bytes,
             at_ms: clock::unix_ms_signed(),
+            messages: BTreeSet::new(),
         };
         let noted = self.source.store.create_file(&file).await;
         noted.map_err(|error| store_refusal(&error))?;
@@ -129,6 +133,9 @@ impl Gateway {
         if known.len() != ids.len() {
             return Err(bad("an attachment is not a file you uploaded to this room"));
         }
+        if known.values().any(|row| row.messages.len() >= MESSAGES_MAX) {
+            return Err(bad("a file is shown by too many messages, upload it again"));
+        }
         try_join_all(known.values().map(|row| self.look_at(row))).await?;
         for attachment in &mut message.attachments {
             let row = known[&*attachment.id];
@@ -156,17 +163,31 @@ impl Gateway {
 
     /// A file that was noted.
     pub(crate) async fn file(&self, id: &str) -> Result<FileRow, Refusal> {
-        let none = || Refusal::new(Code::NotFound, "there is no such file");
-        let is_id = id.len() <= 64
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if !is_id || id.is_empty() {
-            return Err(none());
+        if !is_file_id(id) {
+            return Err(no_such_file());
         }
         let rows = self.source.store.files(&[id]).await;
         let rows = rows.map_err(|error| store_refusal(&error))?;
-        rows.into_iter().next().ok_or_else(none)
+        rows.into_iter().next().ok_or_else(no_such_file)
+    }
+
+    /// Refuses a room's file once it was shown by messages and none of them is left. The head is the room's, as pages of
+    /// its history see it.
+    pub(crate) async fn check_shown(
+        &self,
+        file: &FileRow,
+        room: &RoomKey,
+        head: Seq,
+    ) -> Result<(), Refusal> {
+        match is_taken_back(&self.source, room, &file.id, head).await {
+            Some(false) => Ok(()),
+            Some(true) => Err(no_such_file()),
+            None => Err(Refusal::retry_after(
+                Code::StoreUnavailable,
+                "the store did not answer",
+                1_000,
+            )),
+        }
     }
 
     /// Where a file can be had for a while. Whoever gets the address may fetch it.
@@ -208,6 +229,10 @@ fn key_of(file: &FileRow) -> String {
         Some(room) => format!("rooms/{room}/{}", file.id),
         None => format!("avatars/{}/{}", file.user, file.id),
     }
+}
+
+fn no_such_file() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such file")
 }
 
 fn unavailable(error: &FilesError) -> Refusal {

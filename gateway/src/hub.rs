@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::command::{Action, Ask, Command, CountAt, Reply};
 pub(crate) use self::{
     access::{Caller, Purpose},
-    amended::{Scope, Targets, amend, find_recent},
+    amended::{Scope, Targets, amend, find_recent, is_taken_back},
     audience::{ConnectionId, Subscriber},
     backfill::{
         PAGE_EVENTS_MAX, Source, is_gone, page, page_of_shown, page_to_show, seq_of_message,

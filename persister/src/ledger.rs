@@ -11,14 +11,15 @@ use std::collections::{HashMap, HashSet};
 
 use roomlog_core::{
     amendment::Amendment,
-    event::{Event, Kind},
-    ids::{RoomKey, UserId},
+    event::{Body, Event, Kind},
+    ids::{RoomKey, Seq, UserId},
+    media::is_file_id,
     room_log::{Head, Outcome, Position, RoomLog},
     room_state::Effect,
     unread::{joiner, named_by, reads_by_sending},
 };
 use roomlog_platform::{
-    dynamo::{EventRow, KeyShards, MemberRow, PartitionRow, RoomRow},
+    dynamo::{EventRow, KeyShards, MemberRow, PartitionRow, RoomRow, ShownFile},
     kafka::LogRecord,
     stored_event::{StoredEvent, UnreadableValue},
 };
@@ -52,8 +53,8 @@ pub(crate) struct Entry {
 
 #[derive(Debug)]
 enum Verdict {
-    /// An event whose state does not matter to the fold, whom it names, and what it sends to inboxes.
-    Plain(StoredEvent, Vec<UserId>, Option<Box<Mail>>),
+    /// An event whose state does not matter to the fold, and what it says.
+    Plain(StoredEvent, Said),
     /// An event that changes an earlier message.
     Amending(StoredEvent, Amendment),
     /// An event to be folded.
@@ -62,6 +63,17 @@ enum Verdict {
     Unreadable(StoredEvent, UnreadableValue),
     /// It gets no row: a retry, one numbered before, or none of ours.
     Nothing,
+}
+
+/// What follows from what an event says.
+#[derive(Debug, Default)]
+struct Said {
+    /// Whom it names.
+    named: Vec<UserId>,
+    /// Which files it shows.
+    files: Vec<ShownFile>,
+    /// What it sends to inboxes.
+    mail: Option<Box<Mail>>,
 }
 
 /// A run of records whose events are written at once.
@@ -219,11 +231,11 @@ impl Ledger {
     fn packed(&mut self, entry: Entry) -> Option<((EventRow, KeyShards), Step)> {
         let generation = entry.after.position.generation;
         let (mut changes, mut void, mut joined) = (Vec::new(), false, None);
-        let (mut amendment, mut named, mut mail) = (None, Vec::new(), None);
+        let (mut amendment, mut said) = (None, Said::default());
         let event = match entry.verdict {
             Verdict::Nothing => return None,
-            Verdict::Plain(stored, names, sends) => {
-                (named, mail) = (names, sends);
+            Verdict::Plain(stored, says) => {
+                said = says;
                 stored
             }
             Verdict::Amending(stored, amends) => {
@@ -238,7 +250,7 @@ impl Ledger {
                 match self.states.fold(&event, stored.seq) {
                     Effect::Stands(stands) => {
                         changes = stands;
-                        mail = Mail::of(&event, stored.seq, stored.at_ms).map(Box::new);
+                        said.mail = Mail::of(&event, stored.seq, stored.at_ms).map(Box::new);
                         joined = joiner(&event).cloned();
                     }
                     Effect::Void => void = true,
@@ -260,8 +272,9 @@ impl Ledger {
                 position,
             },
             readers: readers(&event, joined),
-            named,
-            mail,
+            named: said.named,
+            files: said.files,
+            mail: said.mail,
             changes,
             amendment,
         };
@@ -291,7 +304,7 @@ fn readers(event: &StoredEvent, joined: Option<UserId>) -> Vec<UserId> {
     readers
 }
 
-// === impl Verdict, Entry ===
+// === impl Verdict, Said, Entry ===
 
 impl Verdict {
     fn of(record: &LogRecord, outcome: Outcome) -> Self {
@@ -306,13 +319,40 @@ impl Verdict {
             Ok(event) => match Amendment::of(&event, stored.seq, stored.at_ms) {
                 Some(amendment) => Self::Amending(stored, amendment),
                 None => {
-                    let mail = Mail::of(&event, stored.seq, stored.at_ms).map(Box::new);
-                    Self::Plain(stored, named_by(&event).cloned().collect(), mail)
+                    let said = Said::of(&event, &stored);
+                    Self::Plain(stored, said)
                 }
             },
             Err(why) => Self::Unreadable(stored, why),
         }
     }
+}
+
+impl Said {
+    fn of(event: &Event, stored: &StoredEvent) -> Self {
+        Self {
+            named: named_by(event).cloned().collect(),
+            files: shown_files(event, stored.seq),
+            mail: Mail::of(event, stored.seq, stored.at_ms).map(Box::new),
+        }
+    }
+}
+
+/// The files a message shows; none whose id could not be one of ours.
+fn shown_files(event: &Event, seq: Seq) -> Vec<ShownFile> {
+    let (Body::Message(message), Some(room)) = (&event.body, event.key.room()) else {
+        return Vec::new();
+    };
+    let files = message.attachments.iter();
+    files
+        .filter(|file| is_file_id(&file.id))
+        .map(|file| ShownFile {
+            id: file.id.clone(),
+            room: room.clone(),
+            user: event.sender.id.clone(),
+            seq,
+        })
+        .collect()
 }
 
 impl Entry {

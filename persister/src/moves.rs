@@ -11,7 +11,7 @@ use roomlog_core::{
     unread::{Positions, ReadPosition},
 };
 use roomlog_platform::dynamo::{
-    MEMBERS_PER_MOVE_MAX, MembershipMove, Mention, PartitionRow, ReadMark, RoomMove,
+    MEMBERS_PER_MOVE_MAX, MembershipMove, Mention, PartitionRow, ReadMark, RoomMove, ShownFile,
 };
 
 /// Text of an edit that counts as one more step.
@@ -30,6 +30,8 @@ pub(crate) struct Step {
     pub(crate) readers: Vec<UserId>,
     /// Whom it names.
     pub(crate) named: Vec<UserId>,
+    /// Which files it shows.
+    pub(crate) files: Vec<ShownFile>,
     /// What it sends to inboxes.
     pub(crate) mail: Option<Box<Mail>>,
     /// What it changes about the room's state.
@@ -41,14 +43,15 @@ pub(crate) struct Step {
 /// The rows that follow from a contiguous run of events, as few as possible.
 ///
 /// [`Self::mail`] is sent before anything is written, and [`Self::standing`] tells who may get it.
-/// The rest is written in this order: [`Self::reads`], [`Self::mentions`] and [`Self::amendments`], [`Self::rooms`],
-/// [`Self::partition`]. The first three come before the rooms because a room's row hides the events up to it from whoever does this again, and
-/// because readers add the events after it to what they find here.
+/// The rest is written in this order: [`Self::reads`], [`Self::mentions`], [`Self::files`] and [`Self::amendments`],
+/// [`Self::rooms`], [`Self::partition`]. What comes before the rooms does so because a room's row hides the events up to
+/// it from whoever does this again, and because readers add the events after it to what they find here.
 #[derive(Debug)]
 pub(crate) struct Moves {
     partition: u32,
     reads: Positions<(RoomKey, UserId)>,
     mentions: BTreeSet<Mention>,
+    files: BTreeSet<ShownFile>,
     mail: Vec<Mail>,
     amendments: BTreeMap<Amended, Amendment>,
     rooms: BTreeMap<RoomKey, Vec<RoomMove>>,
@@ -89,6 +92,7 @@ impl Moves {
             partition,
             reads: Positions::default(),
             mentions: BTreeSet::new(),
+            files: BTreeSet::new(),
             mail: Vec::new(),
             amendments: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -100,18 +104,21 @@ impl Moves {
     /// Adds an event. Events come in log order.
     pub(crate) fn add(&mut self, step: Step) {
         self.steps += 1 + step.mail.as_ref().map_or(0, |mail| mail.weight());
-        self.steps += step.named.len() + step.amendment.as_ref().map_or(0, weight);
+        self.steps += step.named.len() + step.files.len();
+        self.steps += step.amendment.as_ref().map_or(0, weight);
         let Step {
             key,
             head,
             active_at_ms,
             readers,
             named,
+            files,
             mail,
             changes,
             amendment,
         } = step;
         self.mail.extend(mail.map(|mail| *mail));
+        self.files.extend(files);
         self.mentions.extend(named.into_iter().map(|user| Mention {
             user,
             key: key.clone(),
@@ -184,6 +191,11 @@ impl Moves {
     /// Whom messages name.
     pub(crate) fn mentions(&self) -> Vec<Mention> {
         self.mentions.iter().cloned().collect()
+    }
+
+    /// Which messages show which files.
+    pub(crate) fn files(&self) -> Vec<ShownFile> {
+        self.files.iter().cloned().collect()
     }
 
     /// The changes of messages, each the last of its kind.
@@ -289,6 +301,7 @@ mod tests {
             active_at_ms: None,
             readers: vec![user.clone()],
             named: Vec::new(),
+            files: Vec::new(),
             mail: None,
             changes: vec![Change::Member(user, membership)],
             amendment: None,

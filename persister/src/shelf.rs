@@ -11,9 +11,9 @@ use roomlog_core::{
 use roomlog_platform::{
     backoff::Backoff,
     dynamo::{
-        AMENDS_AT_ONCE, Consistency, EventRow, EventWrite, KeyShards, MENTION_BATCHES_AT_ONCE,
-        MemberRow, Mention, PartitionRow, READS_AT_ONCE, ReadMark, RoomMove, RoomRow, Running,
-        Store, StoreError,
+        AMENDS_AT_ONCE, Consistency, EventRow, EventWrite, FILES_AT_ONCE, KeyShards,
+        MENTION_BATCHES_AT_ONCE, MemberRow, Mention, PartitionRow, READS_AT_ONCE, ReadMark,
+        RoomMove, RoomRow, Running, ShownFile, Store, StoreError,
     },
     message_trace,
 };
@@ -35,6 +35,9 @@ const READ_CALLS_AT_ONCE: usize = 4;
 /// Calls of one partition that change messages at once, and changes in one call.
 const AMEND_CALLS_AT_ONCE: usize = 4;
 const AMENDS_PER_CALL_MAX: usize = 64;
+/// Calls of one partition that note which messages show files at once, and files in one call.
+const FILE_CALLS_AT_ONCE: usize = 4;
+const FILES_PER_CALL_MAX: usize = 64;
 /// Read positions in one call.
 const READS_PER_CALL_MAX: usize = 64;
 
@@ -101,6 +104,7 @@ impl Shelf {
     pub(crate) async fn make(&self, moves: &Moves) -> Result<Vec<(RoomKey, Head)>, StoreError> {
         self.move_reads(&moves.reads()).await?;
         self.note_mentions(&moves.mentions()).await?;
+        self.note_files(&moves.files()).await?;
         self.amend(&moves.amendments()).await?;
         let mut moving = Running::at_most(ROOMS_AT_ONCE);
         for steps in moves.rooms() {
@@ -132,6 +136,16 @@ impl Shelf {
             self.store.put_mentions(mentions)
         })
         .await
+    }
+
+    async fn note_files(&self, files: &[ShownFile]) -> Result<(), StoreError> {
+        let turn = (&self.movers, FILES_AT_ONCE as u32);
+        let mut noting = Running::at_most(FILE_CALLS_AT_ONCE);
+        for files in files.chunks(FILES_PER_CALL_MAX) {
+            let noted = insist(Operation::ShowFiles, turn, || self.store.note_shown(files));
+            noting.begin(noted.boxed()).await?;
+        }
+        noting.finish().await.map(drop)
     }
 
     async fn amend(&self, amendments: &[(RoomKey, Amendment)]) -> Result<(), StoreError> {

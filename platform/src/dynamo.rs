@@ -48,7 +48,7 @@ pub use self::{
     events::{
         Direction, EVENTS_READ_BYTES_MAX, EVENTS_READ_MAX, EventPage, EventQuery, EventWrite,
     },
-    files::FileRow,
+    files::{FILES_AT_ONCE, FileRow, ShownFile},
     friends::FriendRow,
     members::{MemberPage, READS_AT_ONCE, ReadMark},
     mentions::{MENTION_BATCHES_AT_ONCE, Mention},

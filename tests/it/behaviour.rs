@@ -29,6 +29,7 @@ mod rooms;
 mod secrets;
 mod send;
 mod settings;
+mod shown_files;
 mod signals;
 mod subscribe;
 pub(crate) mod tools;

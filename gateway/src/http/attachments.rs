@@ -216,10 +216,12 @@ pub(super) async fn show(
     let Some(room) = &file.room else {
         return Err(Problem::new(Code::NotFound, "there is no such file"));
     };
-    gateway
+    let key = room.into();
+    let entered = gateway
         .hub
-        .enter(&room.into(), &signed_in.caller, Purpose::READ, None)
+        .enter(&key, &signed_in.caller, Purpose::READ, None)
         .await?;
+    gateway.check_shown(&file, &key, entered.head).await?;
     let url = gateway.address_of(&file).await?;
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());

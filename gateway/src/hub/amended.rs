@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use roomlog_core::{
     amendment::{Amendment, Amendments},
-    event::Body,
+    event::{Body, Kind},
     ids::{RoomKey, Seq},
 };
 use roomlog_platform::stored_event::StoredEvent;
@@ -57,6 +57,14 @@ impl Targets {
         Self {
             stretches: vec![message..=message],
             known: message,
+        }
+    }
+
+    /// These messages, wherever they are.
+    pub(crate) fn each(messages: &BTreeSet<Seq>) -> Self {
+        Self {
+            stretches: messages.iter().map(|message| *message..=*message).collect(),
+            known: messages.first().copied().unwrap_or_default(),
         }
     }
 
@@ -127,6 +135,62 @@ pub(crate) fn amendment_of(stored: &StoredEvent) -> Option<Amendment> {
     }
     let event = stored.event().ok()?;
     Amendment::of(&event, stored.seq, stored.at_ms)
+}
+
+/// Whether every message up to `head` that shows a file is deleted, and there is one; `None` where that can't be told
+/// now.
+pub(crate) async fn is_taken_back(
+    source: &Source,
+    key: &RoomKey,
+    file: &str,
+    head: Seq,
+) -> Option<bool> {
+    let (messages, head) = showing(source, key, file, head).await?;
+    if messages.is_empty() {
+        return Some(false);
+    }
+    let mut known = Amendments::default();
+    let targets = Targets::each(&messages);
+    amend(source, key, &targets, head, Scope::Patches, &mut known).await?;
+    let is_deleted = |message: &Seq| known.deletion(*message).is_some();
+    Some(messages.iter().all(is_deleted))
+}
+
+/// The messages that show a file, those the store knows and those it does not hold yet, and up to where that is: the
+/// store may know more than was asked for.
+async fn showing(
+    source: &Source,
+    key: &RoomKey,
+    file: &str,
+    head: Seq,
+) -> Option<(BTreeSet<Seq>, Seq)> {
+    // Before the file's row, which holds at least the messages up to the room's own row.
+    let room = source.stored_room(key).await?;
+    let stored = room.map_or(Seq::ZERO, |room| room.head.seq);
+    let (mut next, head) = (stored.next(), head.max(stored));
+    if head.0.saturating_sub(next.0) > BEHIND_EVENTS_MAX {
+        return None;
+    }
+    let rows = source.store.files(&[file]).await;
+    let rows = rows
+        .inspect_err(|error| tracing::warn!(%error, "a file's row can't be read"))
+        .ok()?;
+    let mut messages: BTreeSet<Seq> = rows.into_iter().flat_map(|row| row.messages).collect();
+    while next <= head {
+        let events = backfill::page(source, key, next, head).await?;
+        next = events.last()?.seq.next();
+        let showing = events.iter().filter(|event| shows(event, file));
+        messages.extend(showing.map(|event| event.seq));
+    }
+    Some((messages, head))
+}
+
+fn shows(stored: &StoredEvent, file: &str) -> bool {
+    let event = (stored.kind == Kind::Message).then(|| stored.event().ok());
+    match event.flatten().map(|event| event.body) {
+        Some(Body::Message(message)) => message.attachments.iter().any(|shown| shown.id == file),
+        _ => false,
+    }
 }
 
 /// The place of a recent event, by sender and id, as far as memory reaches.

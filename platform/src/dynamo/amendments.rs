@@ -57,13 +57,8 @@ impl Store {
 
     async fn amend_one(&self, key: &RoomKey, amendment: &Amendment) -> Result<Moved, StoreError> {
         let (table, row, change) = written(key, amendment);
-        match self.update(table, row, change).await {
-            Err(StoreError::Refused(reason)) if reason.starts_with("ValidationException") => {
-                tracing::error!(room = %key, seq = amendment.seq.0, %reason, "a change of a message can't be stored");
-                Ok(Moved::Already)
-            }
-            moved => moved,
-        }
+        let moved = self.update(table, row, change);
+        unless_never(moved.await, key.as_str(), amendment.seq)
     }
 
     /// The stored edits and deletions of a stretch of messages, read consistently.
@@ -128,6 +123,21 @@ async fn read(query: QueryFluentBuilder, rows_max: usize) -> Result<Vec<Item>, S
         rows.extend(page.map_err(StoreError::of)?.items.unwrap_or_default());
     }
     Ok(rows)
+}
+
+/// Leaves out what the store can never hold, as only foreign producers can make it: nobody is to wait for it.
+pub(super) fn unless_never(
+    moved: Result<Moved, StoreError>,
+    room: &str,
+    seq: Seq,
+) -> Result<Moved, StoreError> {
+    match moved {
+        Err(StoreError::Refused(reason)) if reason.starts_with("ValidationException") => {
+            tracing::error!(room, seq = seq.0, %reason, "what an event changes can't be stored");
+            Ok(Moved::Already)
+        }
+        moved => moved,
+    }
 }
 
 /// The table, the row's key and its change.

@@ -1,13 +1,21 @@
-//! Files: to which room each belongs, who uploaded it, and what it is said to be.
+//! Files: to which room each belongs, who uploaded it, what it is said to be, and which messages show it.
 
-use roomlog_core::ids::{RoomId, UserId};
+use std::collections::BTreeSet;
+
+use futures_util::FutureExt as _;
+use roomlog_core::ids::{RoomId, Seq, UserId};
 
 use super::{
     Moved, Store, StoreError,
+    amendments::unless_never,
     item::{Change, Fields, Item, name, number, text},
     rows::named,
+    running::Running,
     tables,
 };
+
+/// Files one call notes at once.
+pub const FILES_AT_ONCE: usize = 8;
 
 /// One file. The bytes are in S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +34,21 @@ pub struct FileRow {
     pub size_bytes: u64,
     /// When it was granted, in milliseconds since the Unix epoch.
     pub at_ms: i64,
+    /// The stored messages that show it.
+    pub messages: BTreeSet<Seq>,
+}
+
+/// A message that shows a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShownFile {
+    /// The file's id.
+    pub id: String,
+    /// The message's room.
+    pub room: RoomId,
+    /// Who sent it.
+    pub user: UserId,
+    /// The message.
+    pub seq: Seq,
 }
 
 impl Store {
@@ -53,6 +76,28 @@ impl Store {
         }
     }
 
+    /// Notes which messages show which files. Noting one again changes nothing, nor does a message that names a file of
+    /// somebody else or of another room, as only foreign producers can send it.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. Some of them may be noted.
+    pub async fn note_shown(&self, files: &[ShownFile]) -> Result<(), StoreError> {
+        let mut noting = Running::at_most(FILES_AT_ONCE);
+        for file in files {
+            noting.begin(self.note_one(file).boxed()).await?;
+        }
+        noting.finish().await.map(drop)
+    }
+
+    async fn note_one(&self, file: &ShownFile) -> Result<Moved, StoreError> {
+        let change = Change::default()
+            .add_to_set(name::MESSAGES, file.seq)
+            .if_equal(name::ROOM, text(file.room.as_str()))
+            .if_equal(name::USER, text(file.user.as_str()));
+        let noted = self.update(tables::ATTACHMENTS, key(&file.id), change);
+        unless_never(noted.await, file.room.as_str(), file.seq)
+    }
+
     /// These files, those there are, in no order. An id may occur once only.
     ///
     /// # Errors
@@ -75,6 +120,7 @@ impl FileRow {
         let mut row = Fields::of(tables::ATTACHMENTS, item);
         let (id, room) = (row.text(name::ATTACHMENT)?, row.text(name::ROOM)?);
         let (media_type, shown) = (row.text(name::TYPE)?, row.text(name::NAME)?);
+        let messages = row.number_set(name::MESSAGES)?;
         Ok(Self {
             id: row.required(name::ATTACHMENT, id)?,
             room: room
@@ -86,6 +132,7 @@ impl FileRow {
             media_type: row.required(name::TYPE, media_type)?,
             size_bytes: row.the_number(name::SIZE)?,
             at_ms: row.the_number(name::AT)?,
+            messages: messages.into_iter().map(Seq).collect(),
         })
     }
 }

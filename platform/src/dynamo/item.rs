@@ -46,6 +46,7 @@ pub(super) mod name {
     pub(in super::super) const LOGIN: &str = "login";
     pub(in super::super) const MEMBERS: &str = "members";
     pub(in super::super) const MENTION: &str = "mention";
+    pub(in super::super) const MESSAGES: &str = "messages";
     pub(in super::super) const MUTED: &str = "muted";
     pub(in super::super) const NAME: &str = "name";
     pub(in super::super) const NOTIFY: &str = "notify";
@@ -195,6 +196,18 @@ impl Fields {
         Ok(numbers.unwrap_or_default())
     }
 
+    /// Whole numbers of a set, in no order; none where the attribute is missing.
+    pub(super) fn number_set<N: std::str::FromStr>(
+        &mut self,
+        attribute: &str,
+    ) -> Result<Vec<N>, StoreError> {
+        let numbers = self.taken(attribute, |value| match value {
+            AttributeValue::Ns(values) => values.iter().map(|digits| digits.parse().ok()).collect(),
+            _ => None,
+        })?;
+        Ok(numbers.unwrap_or_default())
+    }
+
     /// A whole number that must be there.
     pub(super) fn the_number<N: std::str::FromStr>(
         &mut self,
@@ -229,6 +242,7 @@ pub(super) struct Change {
     names: HashMap<String, String>,
     values: Item,
     sets: Vec<String>,
+    adds: Vec<String>,
     removes: Vec<String>,
     condition: Option<String>,
 }
@@ -263,6 +277,14 @@ impl Change {
     pub(super) fn set(mut self, attribute: &str, value: AttributeValue) -> Self {
         let placeholder = self.value(attribute, value);
         self.sets.push(format!("#{placeholder} = :{placeholder}"));
+        self
+    }
+
+    /// Puts a whole number into a set of them, where it is once however often that is done.
+    pub(super) fn add_to_set(mut self, attribute: &str, element: impl ToString) -> Self {
+        let set = AttributeValue::Ns(vec![element.to_string()]);
+        let placeholder = self.value(attribute, set);
+        self.adds.push(format!("#{placeholder} :{placeholder}"));
         self
     }
 
@@ -316,17 +338,25 @@ impl Change {
         self
     }
 
-    /// Only if an attribute has this value.
+    /// Only if an attribute has this value. All such conditions of one update must hold.
     pub(super) fn if_equal(mut self, attribute: &str, value: AttributeValue) -> Self {
         self.name(attribute);
         self.values.insert(format!(":was_{attribute}"), value);
-        self.condition = Some(format!("#{attribute} = :was_{attribute}"));
+        let equal = format!("#{attribute} = :was_{attribute}");
+        self.condition = Some(match self.condition {
+            Some(others) => format!("({others}) AND {equal}"),
+            None => equal,
+        });
         self
     }
 
-    /// The update, ready to be sent. Sets or removes at least one attribute.
+    /// The update, ready to be sent. Sets, adds to or removes at least one attribute.
     pub(super) fn parts(self) -> ChangeParts {
-        let clauses = [("SET", self.sets), ("REMOVE", self.removes)];
+        let clauses = [
+            ("SET", self.sets),
+            ("ADD", self.adds),
+            ("REMOVE", self.removes),
+        ];
         let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
         let clauses: Vec<String> = clauses
             .map(|(clause, parts)| format!("{clause} {}", parts.join(", ")))

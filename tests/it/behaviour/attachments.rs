@@ -35,7 +35,7 @@ fn client() -> Client {
 }
 
 /// A PNG in the room, uploaded.
-async fn uploads(user: &User, room: &str) -> Value {
+pub(super) async fn uploads(user: &User, room: &str) -> Value {
     let granted = wishes(user, room, "a b.png", "image/png", PNG.len())
         .await
         .ok();
@@ -43,7 +43,7 @@ async fn uploads(user: &User, room: &str) -> Value {
     granted["attachment"].clone()
 }
 
-async fn posts(user: &User, room: &str, ids: &[&Value]) -> Answer {
+pub(super) async fn posts(user: &User, room: &str, ids: &[&Value]) -> Answer {
     let files: Vec<Value> = ids.iter().map(|id| json!({"id": id, "size": 1})).collect();
     let body = json!({"text": "look", "attachments": files});
     user.rest
@@ -51,7 +51,7 @@ async fn posts(user: &User, room: &str, ids: &[&Value]) -> Answer {
         .await
 }
 
-async fn address(user: &User, file: &Value) -> Answer {
+pub(super) async fn address(user: &User, file: &Value) -> Answer {
     let path = file["url"].as_str().expect("a path");
     let accept = [("accept", "application/json")];
     user.rest.ask(Method::GET, path, None, &accept).await

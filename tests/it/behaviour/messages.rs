@@ -39,7 +39,7 @@ async fn newest(user: &User, room: &str, seq: u64) -> Value {
 }
 
 /// Everything stored in a table for this room, once there are so many rows.
-async fn stored(system: &System, table: &str, room: &str, count: usize) {
+pub(super) async fn stored(system: &System, table: &str, room: &str, count: usize) {
     wait::until("rows to be stored", wait::SOON, async || {
         let rows = system.rows(table).await;
         let of_room = |row: &&crate::harness::dynamo::Row| {

@@ -46,6 +46,9 @@ pub async fn run(endpoint: &str) -> Report {
         .await;
     report.check("an item is made once", store.once()).await;
     report
+        .check("a number is in a set once", store.sets())
+        .await;
+    report
         .check(
             "several items change together or not at all",
             store.together(),

@@ -102,14 +102,15 @@ variable "services" {
       produces = ["chat.dlq.v1", "chat.events"]
       groups   = ["persister", "persister-reads"]
       tables = {
-        events     = ["BatchWriteItem"]
-        rooms      = ["BatchGetItem", "UpdateItem"]
-        members    = ["BatchGetItem", "Query", "UpdateItem"]
-        rooms_of   = ["UpdateItem"]
-        patches    = ["UpdateItem"]
-        reactions  = ["UpdateItem"]
-        mentions   = ["BatchWriteItem"]
-        partitions = ["GetItem", "UpdateItem"]
+        events      = ["BatchWriteItem"]
+        rooms       = ["BatchGetItem", "UpdateItem"]
+        members     = ["BatchGetItem", "Query", "UpdateItem"]
+        rooms_of    = ["UpdateItem"]
+        patches     = ["UpdateItem"]
+        reactions   = ["UpdateItem"]
+        mentions    = ["BatchWriteItem"]
+        attachments = ["UpdateItem"]
+        partitions  = ["GetItem", "UpdateItem"]
       }
       lag = { group = "persister", records = 20000 }
     }

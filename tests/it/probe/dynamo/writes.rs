@@ -113,6 +113,26 @@ impl Store {
         Ok(())
     }
 
+    pub(super) async fn sets(&self) -> Outcome {
+        for (element, count) in [(7, 1), (7, 1), (9, 2)] {
+            let updated = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(item([("room", text("sets")), ("seq", number(0))])))
+                .update_expression("ADD #set :set")
+                .expression_attribute_names("#set", "set")
+                .expression_attribute_values(":set", AttributeValue::Ns(vec![element.to_string()]))
+                .return_values(ReturnValue::AllNew)
+                .send()
+                .await?;
+            let set = updated.attributes.and_then(|mut row| row.remove("set"));
+            let elements = set.and_then(|set| set.as_ns().ok().map(Vec::len));
+            same("elements", elements, Some(count))?;
+        }
+        Ok(())
+    }
+
     async fn transact(&self, value: i64) -> Result<bool, Failure> {
         let moved = Update::builder()
             .table_name(&self.table)
