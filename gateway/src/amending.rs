@@ -1,4 +1,4 @@
-//! Checks what an event says about earlier events before it is produced.
+//! Checks what an event says about earlier events before it is produced, and whether it is one of them.
 
 use roomlog_core::{
     amendment::Amendments,
@@ -11,7 +11,42 @@ use roomlog_core::{
 use crate::{
     gateway::Gateway,
     hub::{Caller, Purpose, Scope, Targets, amend, find_recent, fresh_head, page_to_show},
+    rate::{Empty, Left},
+    users::User,
 };
+
+/// Counts events against their sender's rate; retries are free. Where the rate is used up, those that went by another
+/// gateway are looked for among the latest events of their rooms.
+///
+/// # Errors
+/// When one of them is no retry, or can't be told to be one.
+pub(crate) async fn pace(
+    gateway: &Gateway,
+    user: &User,
+    caller: &Caller,
+    events: &[&Event],
+) -> Result<Option<Left>, Empty> {
+    let sends = || events.iter().map(|event| (&event.key, &event.id));
+    let empty = match user.pace(sends()) {
+        Err(empty) => empty,
+        counted => return counted,
+    };
+    for event in events {
+        if !user.may_look() {
+            return Err(empty);
+        }
+        let entered = gateway.hub.enter(&event.key, caller, Purpose::READ, None);
+        let is_there = match entered.await {
+            Ok(entered) => is_retry(gateway, event, entered.head).await,
+            Err(_) => false,
+        };
+        if !is_there {
+            return Err(empty);
+        }
+        user.recognise((&event.key, &event.id));
+    }
+    user.pace(sends())
+}
 
 /// Whether an event can be produced without a look at earlier ones.
 pub(crate) fn stands_alone(event: &Event) -> bool {

@@ -34,6 +34,11 @@ const RECENT_IDS_MAX: usize = 64;
 /// Retries of one send that are free. A client that tries more often has a fault, or wants to get around the rate.
 const RETRIES_FREE: u8 = 16;
 
+/// Looks a second for one user's sends among those that came by another gateway, and looks at once: as many as may be
+/// unacknowledged when a client comes here from there. Each reads as much as a page of history does.
+const LOOKS_PER_SECOND: u32 = 1;
+const LOOKS_BURST: u32 = 50;
+
 /// A signed-in user, shared by all their connections here.
 #[derive(Debug)]
 pub(crate) struct User {
@@ -66,6 +71,7 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 struct Pace {
     bucket: Bucket,
+    looks: Bucket,
     recent: VecDeque<Recent>,
     used_ms: u64,
 }
@@ -144,12 +150,14 @@ impl Users {
                 .requests_per_second
                 .saturating_mul(Limits::REQUESTS_BURST_S);
             let requests = per_second(limits.requests_per_second, burst);
+            let looks = per_second(LOOKS_PER_SECOND, LOOKS_BURST);
             Arc::new(User {
                 id: id.clone(),
                 profile: ArcSwap::from_pointee(profile),
                 sockets: Mutex::default(),
                 pace: Mutex::new(Pace {
                     bucket: Bucket::new(Limit::Sends, sends),
+                    looks: Bucket::new(Limit::Sends, looks),
                     recent: VecDeque::new(),
                     used_ms: now_ms,
                 }),
@@ -264,13 +272,11 @@ impl User {
         &self,
         sends: impl IntoIterator<Item = (&'a RoomKey, &'a MessageId)>,
     ) -> Result<Option<Left>, Empty> {
-        use std::hash::BuildHasher as _;
-        let hasher = foldhash::fast::FixedState::default();
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pace = self.lock_pace();
         pace.used_ms = clock::monotonic_ms();
         let mut fresh = Vec::new();
         for send in sends {
-            let hash = hasher.hash_one(send);
+            let hash = hash_of(send);
             match pace.recent.iter_mut().find(|recent| recent.hash == hash) {
                 Some(recent) if recent.retries < RETRIES_FREE => recent.retries += 1,
                 Some(_) | None => fresh.push(hash),
@@ -284,15 +290,35 @@ impl User {
         Ok(left)
     }
 
+    /// Whether the log may be asked once more if it has a send already.
+    pub(crate) fn may_look(&self) -> bool {
+        self.lock_pace().looks.take(1).is_ok()
+    }
+
+    /// Notes a send that the log has already: sent again, it is a retry.
+    pub(crate) fn recognise(&self, send: (&RoomKey, &MessageId)) {
+        self.lock_pace().remember(hash_of(send));
+    }
+
+    fn lock_pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts a REST request against the user's rate.
     pub(crate) fn request(&self) -> Result<Option<Left>, Empty> {
         self.requests.take(1)
     }
 
     fn is_here(&self, now_ms: u64) -> bool {
-        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = self.lock_pace();
         !self.sockets().is_empty() || pace.used_ms + KEEP_MS > now_ms
     }
+}
+
+/// Stands for a send's room and id.
+fn hash_of(send: (&RoomKey, &MessageId)) -> u64 {
+    use std::hash::BuildHasher as _;
+    foldhash::fast::FixedState::default().hash_one(send)
 }
 
 // === impl Pace ===

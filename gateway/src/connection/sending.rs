@@ -13,11 +13,12 @@ use roomlog_core::{
 
 use super::{Ask, Connection, Outcome, requests::not_signed_in};
 use crate::{
-    amending::{purpose_of, stands_alone},
+    amending::{pace, purpose_of, stands_alone},
     clock,
     gateway::Gateway,
     hub::{Caller, Purpose},
     publish::{Draft, Record},
+    users::User,
 };
 
 /// An event that is about to be produced.
@@ -38,12 +39,8 @@ impl Connection {
     /// Produces an event, after a look at those it is about.
     pub(super) fn send_event(&mut self, publish: Publish) {
         let request = publish.request;
-        let prepared = self.prepare(publish).and_then(|prepared| {
-            self.pace([&prepared.event])?;
-            Ok(prepared)
-        });
-        match prepared {
-            Ok(Prepared { event, record, .. }) if stands_alone(&event) => {
+        match self.prepare(publish) {
+            Ok(Prepared { event, record, .. }) if stands_alone(&event) && self.is_paced(&event) => {
                 self.produce(request, record, Purpose::POST);
             }
             Ok(prepared) => self.check(Ask::Send(request), vec![prepared]),
@@ -57,10 +54,6 @@ impl Connection {
             .into_iter()
             .map(|publish| self.prepare(publish))
             .collect();
-        let prepared = prepared.and_then(|prepared| {
-            self.pace(prepared.iter().map(|prepared| &prepared.event))?;
-            Ok(prepared)
-        });
         match prepared {
             Ok(prepared) => self.check(Ask::Commit(request), prepared),
             Err(refusal) => self.finish(request, Err(refusal)),
@@ -97,23 +90,24 @@ impl Connection {
         })
     }
 
-    fn pace<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Result<(), Refusal> {
-        let member = self.member.as_ref().ok_or_else(not_signed_in)?;
-        let sends = events.into_iter().map(|event| (&event.key, &event.id));
-        member.user.pace(sends)?;
-        Ok(())
+    /// Counts an event against the user's rate. One that does not pass may yet be a retry of what another gateway sent.
+    fn is_paced(&self, event: &Event) -> bool {
+        let send = (&event.key, &event.id);
+        let member = self.member.as_ref();
+        member.is_some_and(|member| member.user.pace([send]).is_ok())
     }
 
-    /// Checks events; what is sent after them waits, so that nothing overtakes them.
+    /// Counts and checks events; what is sent after them waits, so that nothing overtakes them.
     fn check(&mut self, ask: Ask, prepared: Vec<Prepared>) {
         let Some(member) = &self.member else {
             return self.finish(ask.request(), Err(not_signed_in()));
         };
         self.is_checking = true;
-        let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());
+        let (user, caller) = (Arc::clone(&member.user), member.caller.clone());
+        let gateway = Arc::clone(&self.gateway);
         self.doing.push(
             async move {
-                let checked = check_all(&gateway, &caller, prepared).await;
+                let checked = check_all(&gateway, &user, &caller, prepared).await;
                 Outcome::Checked { ask, checked }
             }
             .boxed(),
@@ -201,12 +195,15 @@ fn has_files(event: &Event) -> bool {
     matches!(&event.body, Body::Message(message) if !message.attachments.is_empty())
 }
 
-/// The events, if what each is about is there and its room agrees.
+/// The events, if their sender is not too fast, what each is about is there, and its room agrees.
 async fn check_all(
     gateway: &Gateway,
+    user: &User,
     caller: &Caller,
     prepared: Vec<Prepared>,
 ) -> Result<Vec<Checked>, Refusal> {
+    let events: Vec<&Event> = prepared.iter().map(|prepared| &prepared.event).collect();
+    pace(gateway, user, caller, &events).await?;
     let mut posts: Vec<(RoomKey, Vec<MessageId>)> = Vec::new();
     let mut checked = Vec::with_capacity(prepared.len());
     for Prepared {

@@ -133,7 +133,7 @@ async fn change(
         body,
         headers: Vec::new(),
     };
-    signed_in.pace(&event)?;
+    signed_in.pace(gateway, &event).await?;
     let purpose = purpose_of(gateway, &signed_in.caller, &event).await?;
     let record = Record::of(&event, &gateway.origin, None);
     let carried = gateway

@@ -64,7 +64,7 @@ pub(super) async fn post(
         body: &bytes,
     };
     let mut event = draft.event(signed_in.user.sender(), &gateway.limits)?;
-    signed_in.pace(&event)?;
+    signed_in.pace(&gateway, &event).await?;
     gateway.attach(&mut event).await?;
     let traceparent = headers.get("traceparent");
     let traceparent = traceparent.and_then(|value| value.to_str().ok());

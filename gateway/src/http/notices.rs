@@ -69,7 +69,7 @@ pub(super) async fn post(
     if let Some(id) = idempotency_key(&headers)? {
         event.id = id;
     }
-    signed_in.pace(&event)?;
+    signed_in.pace(&gateway, &event).await?;
     let record = Record::of(&event, &gateway.origin, None);
     let carried = gateway
         .carry_out(&signed_in.caller, Purpose::NOTICE, record)

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::{meter::Meter, problem::Problem};
 use crate::{
+    amending::pace,
     auth::{Identity, Verifier},
     gateway::Gateway,
     hub::Caller,
@@ -80,8 +81,9 @@ impl FromRequestParts<Arc<Gateway>> for SignedIn {
 
 impl SignedIn {
     /// Counts an event against the sender's rate; a retry is free.
-    pub(super) fn pace(&self, event: &Event) -> Result<(), Problem> {
-        self.meter.note(self.user.pace([(&event.key, &event.id)]))
+    pub(super) async fn pace(&self, gateway: &Gateway, event: &Event) -> Result<(), Problem> {
+        let counted = pace(gateway, &self.user, &self.caller, &[event]).await;
+        self.meter.note(counted)
     }
 }
 

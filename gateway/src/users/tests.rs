@@ -1,7 +1,6 @@
 //! Whose connections end when, and how much one user may send.
 
 #![allow(clippy::unwrap_used)]
-
 use roomlog_core::code::Code;
 
 use super::*;
@@ -61,8 +60,9 @@ fn a_user_has_so_many_connections() {
 }
 
 fn paced(user: &User, sends: &[(&str, &str)]) -> Result<Option<Left>, Empty> {
-    let parse =
-        |(room, id): &(&str, &str)| (RoomKey::parse(room).unwrap(), MessageId::parse(id).unwrap());
+    let parse = |(room, id): &(&str, &str)| {
+        (RoomKey::parse(room).unwrap(), MessageId::parse(id).unwrap())
+    };
     let sends: Vec<_> = sends.iter().map(parse).collect();
     user.pace(sends.iter().map(|(room, id)| (room, id)))
 }
@@ -89,6 +89,25 @@ fn neither_another_room_nor_endless_tries_are_a_way_around_the_rate() {
         assert!(paced(&alice, &[("r", "a")]).is_ok());
     }
     assert!(paced(&alice, &[("r", "a")]).is_err());
+}
+
+#[test]
+fn what_the_log_has_already_is_a_retry_here_too_within_bounds() {
+    let users = users();
+    let alice = alice(&users);
+    assert!(paced(&alice, &[("r", "b"), ("r", "c")]).is_ok());
+    assert!(paced(&alice, &[("r", "a")]).is_err());
+    let (room, id) = (RoomKey::parse("r").unwrap(), MessageId::parse("a").unwrap());
+    for _ in 0..2 {
+        // Told again, it is no more free than before.
+        alice.recognise((&room, &id));
+        for _ in 0..RETRIES_FREE / 2 {
+            assert!(paced(&alice, &[("r", "a")]).is_ok());
+        }
+    }
+    assert!(paced(&alice, &[("r", "a")]).is_err());
+    let looks = (0..10 * LOOKS_BURST).filter(|_| alice.may_look()).count();
+    assert!(looks >= LOOKS_BURST as usize && looks < 10 * LOOKS_BURST as usize);
 }
 
 #[test]
