@@ -132,7 +132,9 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, 
 #[utoipa::path(
     post, path = "/rooms/{id}/read", tag = "messages", operation_id = "markRead", params(Room), request_body = Read,
     responses((status = 200, body = Marked, description = "The position after it.")),
-    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, MEMBERS])))),
+    extensions(("x-refusals" = json!(refusals(&[
+        SIGNED_IN, BODY, MEMBERS, &[Code::LogUnavailable, Code::Internal],
+    ])))),
 )]
 pub(super) async fn read(
     State(gateway): State<Arc<Gateway>>,
