@@ -109,3 +109,32 @@ impl Doors {
         self.connects.take(from)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    fn address(number: u8) -> Origin {
+        IpAddr::from(Ipv4Addr::new(192, 0, 2, number)).into()
+    }
+
+    #[test]
+    fn pictures_are_limited_by_address() {
+        let doors = Doors::new(&Limits::default());
+        let looks = (0..2 * PICTURES_PER_MINUTE).map(|_| doors.picture(address(1)));
+        assert!(looks.filter(Result::is_err).count() > 0);
+        assert!(doors.picture(address(2)).is_ok());
+    }
+
+    #[test]
+    fn an_account_is_limited_from_all_addresses_together() {
+        let doors = Doors::new(&Limits::default());
+        let login = Login::parse("ada.l").unwrap();
+        let tries = (0..=u8::MAX).map(|number| doors.account(&login, address(number)));
+        let passed = tries.filter(Result::is_ok).count();
+        assert!((2..=usize::from(u8::MAX)).contains(&passed), "{passed}");
+    }
+}

@@ -293,12 +293,44 @@ async fn sizes_are_what_is_configured() {
     let path = format!("rooms/{room}/messages");
     let text = |bytes: usize| json!({ "text": "x".repeat(bytes) });
     alice.rest.post(&path, text(TEXT_MAX)).await.ok();
-    let answer = alice.rest.post(&path, text(TEXT_MAX + 1)).await;
-    assert_eq!(answer.refusal(), (413, "too-large"));
+    for too_large in [
+        text(TEXT_MAX + 1),
+        json!({"text": "x", "meta": {"x": "x".repeat(4 << 10)}}),
+        json!({"text": "x", "mentions": vec!["somebody"; 51]}),
+        json!({"text": "x", "attachments": vec![json!({"id": "f-x"}); 11]}),
+    ] {
+        let answer = alice.rest.post(&path, too_large.clone()).await;
+        assert_eq!(answer.refusal(), (413, "too-large"), "{too_large}");
+    }
     let limits = alice.rest.get("limits").await.ok();
     assert_eq!(limits["text_bytes_max"], TEXT_MAX);
     assert_eq!(limits["subscriptions_max"], SUBSCRIPTIONS_MAX);
     assert_eq!(limits["requests_burst"], REQUESTS_BURST);
+}
+
+#[tokio::test]
+async fn what_reaches_others_or_is_kept_is_limited_by_user() {
+    // Nothing else is in the way here.
+    let system = System::shared().await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    bob.rest.get("me").await.ok();
+    let friend = format!("friends/{}", bob.id);
+    let picture = json!({"type": "image/png", "size": 10});
+    for (limit, method, path, body, per_minute) in [
+        ("profiles", Method::PATCH, "me", json!({"locale": "de"}), 10),
+        ("friends", Method::PUT, friend.as_str(), json!({}), 30),
+        ("files", Method::POST, "me/avatar", picture, 60),
+    ] {
+        let ask = || {
+            alice
+                .rest
+                .ask(method.clone(), path, Some(body.clone()), &[])
+        };
+        let answers = join_all((0..2 * per_minute).map(|_| ask())).await;
+        let count = refused(&answers, per_minute);
+        assert!(count > 0 && count < answers.len(), "{limit}: {answers:?}");
+        assert!(counted(system, limit).await > 0, "{limit}");
+    }
 }
 
 #[tokio::test]
