@@ -11,6 +11,7 @@ mod devices;
 mod doors;
 mod framing;
 mod heart_beat;
+mod history;
 mod hostile;
 mod identity_provider;
 mod inbox;
