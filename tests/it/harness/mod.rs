@@ -3,6 +3,7 @@
 pub(crate) mod collector;
 pub(crate) mod device;
 mod disk;
+mod documented;
 pub(crate) mod dynamo;
 pub(crate) mod files;
 pub(crate) mod kafka;

@@ -3,7 +3,7 @@
 use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
-use super::wait::SOON;
+use super::{documented, wait::SOON};
 
 /// One gateway's REST interface, as somebody or as nobody.
 #[derive(Clone, Debug)]
@@ -68,14 +68,13 @@ impl Rest {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> reqwest::Result<Answer> {
-        let below = if path.starts_with('/') {
-            ""
-        } else {
-            "/api/v1/"
+        let path = match path.starts_with('/') {
+            true => path.to_owned(),
+            false => format!("/api/v1/{path}"),
         };
         let mut request = self
             .client
-            .request(method, format!("{}{below}{path}", self.http));
+            .request(method.clone(), format!("{}{path}", self.http));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -94,12 +93,14 @@ impl Rest {
         let media_type = media_type.unwrap_or_default().to_owned();
         let headers = answer.headers().clone();
         let text = answer.text().await?;
-        Ok(Answer {
+        let answer = Answer {
             status,
             media_type,
             headers,
             body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        })
+        };
+        documented::check(&method, &path, &answer);
+        Ok(answer)
     }
 }
 
