@@ -33,6 +33,8 @@ const WHO: [&str; 8] = [
 struct Place {
     id: String,
     meta: RoomMeta,
+    /// Where a file of it is had.
+    file: String,
 }
 
 /// Somebody who tries, with a connection for all rooms.
@@ -152,6 +154,11 @@ async fn place(people: &[Person], author: &User, kind: RoomKind, is: (bool, bool
             _ => {}
         }
     }
+    let file = uploads(owner, &id).await.ok();
+    let file = file["attachment"]["url"]
+        .as_str()
+        .expect("a path")
+        .to_owned();
     if read_only {
         let path = format!("rooms/{id}");
         let wish = Some(json!({"read_only": true}));
@@ -170,7 +177,7 @@ async fn place(people: &[Person], author: &User, kind: RoomKind, is: (bool, bool
         owners: 1,
         changed_seq: Seq(1),
     };
-    Place { id, meta }
+    Place { id, meta, file }
 }
 
 /// A message of the author's.
@@ -178,6 +185,12 @@ async fn message(author: &User, room: &str) -> u64 {
     let path = format!("rooms/{room}/messages");
     let posted = author.rest.post(&path, json!({"text": "mine"})).await.ok();
     posted["seq"].as_u64().expect("a seq")
+}
+
+async fn uploads(user: &User, room: &str) -> Answer {
+    let wish = json!({"name": "a.txt", "type": "text/plain", "size": 1});
+    let path = format!("rooms/{room}/attachments");
+    user.rest.post(&path, wish).await
 }
 
 fn outcome(answer: &Answer) -> String {
@@ -250,7 +263,13 @@ async fn rest_alone(person: &Person, place: &Place) {
         let path = format!("rooms/{room}/notices");
         outcome(&user.rest.post(&path, json!({"text": "hear"})).await)
     };
+    let download = async || {
+        let accept = [("accept", "application/json")];
+        outcome(&user.rest.ask(Method::GET, &place.file, None, &accept).await)
+    };
     for (action, got) in [
+        (Action::Post, outcome(&uploads(user, room).await)),
+        (Action::Read, download().await),
         (Action::Find, get(format!("rooms/{room}")).await),
         (Action::Read, get(format!("rooms/{room}/members")).await),
         (Action::Notice, notice().await),
