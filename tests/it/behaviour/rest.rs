@@ -125,6 +125,35 @@ async fn a_message_is_posted_and_repeated_by_rest() {
 }
 
 #[tokio::test]
+async fn a_retry_of_something_long_past_is_taken_and_shown_to_nobody() {
+    /// More than is looked through for the first one.
+    const SINCE: u64 = 310;
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let (mut client, head) = alice.watches(&room).await;
+    let path = format!("rooms/{room}/messages");
+    let says = async || {
+        let (body, key) = (Some(json!({"text": "hello"})), [("Idempotency-Key", "k-1")]);
+        alice.rest.ask(Method::POST, &path, body, &key).await
+    };
+    assert_eq!(says().await.status, 201);
+    client.message(&room).await;
+    for _ in 0..SINCE {
+        client.send(&Frame::send(&room, "since")).await;
+        client.message(&room).await;
+    }
+    let again = says().await;
+    assert_eq!(again.status, 202, "{again:?}");
+    assert_eq!(
+        (&again.body["seq"], &again.body["id"]),
+        (&json!(null), &json!("k-1"))
+    );
+    client.request(Frame::send(&room, "next")).await;
+    assert_eq!(client.message(&room).await.number("seq"), head + SINCE + 2);
+}
+
+#[tokio::test]
 async fn refusals_are_problem_documents_with_the_same_codes() {
     let system = System::shared().await;
     let (alice, bob) = (system.user("alice"), system.user("bob"));
