@@ -60,9 +60,8 @@ fn a_user_has_so_many_connections() {
 }
 
 fn paced(user: &User, sends: &[(&str, &str)]) -> Result<Option<Left>, Empty> {
-    let parse = |(room, id): &(&str, &str)| {
-        (RoomKey::parse(room).unwrap(), MessageId::parse(id).unwrap())
-    };
+    let parse =
+        |(room, id): &(&str, &str)| (RoomKey::parse(room).unwrap(), MessageId::parse(id).unwrap());
     let sends: Vec<_> = sends.iter().map(parse).collect();
     user.pace(sends.iter().map(|(room, id)| (room, id)))
 }
