@@ -18,6 +18,9 @@ pub struct Event {
     pub body: Body,
     /// The client's own STOMP headers, in the order of their first occurrences.
     pub headers: Vec<(String, String)>,
+    /// Whether a gateway saw that its sender may do everything everywhere, for what the fold asks a right for.
+    /// The log is all that the fold goes by, and nobody's global role is in it.
+    pub by_admin: bool,
 }
 
 /// The author of an event.

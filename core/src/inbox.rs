@@ -97,6 +97,7 @@ impl Letter {
             sender,
             body: Body::Letter(self),
             headers: Vec::new(),
+            by_admin: false,
         }
     }
 }
@@ -158,6 +159,7 @@ mod tests {
             },
             body,
             headers: Vec::new(),
+            by_admin: false,
         }
     }
 

@@ -45,7 +45,7 @@ pub struct RoomMeta {
     pub created_by: UserId,
     /// How many users are members.
     pub members: u32,
-    /// How many of them are owners; at least one in a room that is not deleted.
+    /// How many of them are owners; at least one in a room that is neither deleted nor direct.
     pub owners: u32,
     /// The last event that changed any of this.
     pub changed_seq: Seq,

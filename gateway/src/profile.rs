@@ -89,6 +89,7 @@ async fn show_in(gateway: &Gateway, user: &User, room: RoomId) -> Result<(), Ref
             change: MemberChange::Profile,
         }),
         headers: Vec::new(),
+        by_admin: false,
     };
     let caller = Caller {
         user: user.id.clone(),

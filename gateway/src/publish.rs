@@ -100,6 +100,7 @@ impl Draft<'_> {
             sender,
             body,
             headers: self.headers,
+            by_admin: false,
         })
     }
 

@@ -21,13 +21,15 @@ use crate::{
     framing::{DecodeError, HEADER_BYTES, schema_id},
     json::event_body,
     subjects,
-    subjects::{EVENTS_1, EVENTS_2, READS},
+    subjects::{EVENTS_1, EVENTS_2, EVENTS_3, READS},
 };
 
 /// Values as version 1 wrote them, with what they show: `name`, `value` in hexadecimal, `body`.
 const GOLDEN_EVENTS: &str = include_str!("../golden/chat.events.v1-value.1.jsonl");
 /// The same of what version 2 brought.
 const GOLDEN_EVENTS_2: &str = include_str!("../golden/chat.events.v1-value.2.jsonl");
+/// The same of what version 3 brought.
+const GOLDEN_EVENTS_3: &str = include_str!("../golden/chat.events.v1-value.3.jsonl");
 /// Every published version of every schema, by subject and version.
 const PUBLISHED: &[(&str, u64, &str)] = &[
     (
@@ -39,6 +41,11 @@ const PUBLISHED: &[(&str, u64, &str)] = &[
         EVENTS_2.name,
         2,
         include_str!("../golden/chat.events.v1-value.2.avsc"),
+    ),
+    (
+        EVENTS_3.name,
+        3,
+        include_str!("../golden/chat.events.v1-value.3.avsc"),
     ),
     (
         READS.name,
@@ -130,6 +137,7 @@ fn golden_values_still_read_and_are_still_written() {
     for (subject, golden, samples) in [
         (&EVENTS_1, GOLDEN_EVENTS, samples()),
         (&EVENTS_2, GOLDEN_EVENTS_2, samples_2()),
+        (&EVENTS_3, GOLDEN_EVENTS_3, samples_3()),
     ] {
         let schema = parsed(subject.schema);
         let written: Vec<String> = samples
@@ -164,6 +172,33 @@ fn samples_2() -> Vec<(&'static str, Event)> {
     vec![("pins", pinning(&[7, 300])), ("no-pins", pinning(&[]))]
 }
 
+/// What version 2 can't say.
+fn samples_3() -> Vec<(&'static str, Event)> {
+    let (_, event) = samples().remove(0);
+    let by_admin = |body| Event {
+        body,
+        by_admin: true,
+        ..event.clone()
+    };
+    let banned = MemberEvent {
+        user: UserId::parse("bob").expect("alphabet"),
+        change: MemberChange::Banned,
+    };
+    let renamed = RoomEvent {
+        name: Some("Hall".into()),
+        ..RoomEvent::default()
+    };
+    let pinned = RoomEvent {
+        pinned: Some(vec![Seq(7)]),
+        ..RoomEvent::default()
+    };
+    vec![
+        ("admin-bans", by_admin(Body::Member(banned))),
+        ("admin-renames", by_admin(Body::Room(renamed))),
+        ("admin-pins", by_admin(Body::Room(pinned))),
+    ]
+}
+
 fn golden_line(name: &str, event: &Event) -> String {
     let numbered = Numbered {
         seq: Seq(42),
@@ -188,6 +223,7 @@ fn samples() -> Vec<(&'static str, Event)> {
         },
         body,
         headers: Vec::new(),
+        by_admin: false,
     };
     let member = |change| {
         Body::Member(MemberEvent {
@@ -391,19 +427,25 @@ fn event() -> impl Strategy<Value = Event> {
         ("@?[A-Za-z0-9_-]{1,64}", "[!-~]{1,64}", user()),
         (".{0,9}", prop::option::of(".{0,9}")),
         body(),
-        prop::collection::vec((".{0,9}", ".{0,9}"), 0..4),
+        (
+            prop::collection::vec((".{0,9}", ".{0,9}"), 0..4),
+            any::<bool>(),
+        ),
     )
-        .prop_map(|((key, id, sender), (name, avatar), body, headers)| Event {
-            key: RoomKey::parse(&key).expect("alphabet"),
-            id: MessageId::parse(&id).expect("visible"),
-            sender: Sender {
-                id: sender,
-                name,
-                avatar,
+        .prop_map(
+            |((key, id, sender), (name, avatar), body, (headers, by_admin))| Event {
+                key: RoomKey::parse(&key).expect("alphabet"),
+                id: MessageId::parse(&id).expect("visible"),
+                sender: Sender {
+                    id: sender,
+                    name,
+                    avatar,
+                },
+                body,
+                headers,
+                by_admin,
             },
-            body,
-            headers,
-        })
+        )
 }
 
 fn reads() -> impl Strategy<Value = ReadPositions> {
@@ -439,7 +481,8 @@ proptest! {
     #[test]
     fn an_event_survives_and_is_what_avro_writes(event in event()) {
         let value = encode_event(&event);
-        let version = if schema_id(&value) == Some(EVENTS_2.id) { &EVENTS_2 } else { &EVENTS_1 };
+        let version = [&EVENTS_2, &EVENTS_3].into_iter().find(|version| schema_id(&value) == Some(version.id));
+        let version = version.unwrap_or(&EVENTS_1);
         prop_assert_eq!(&rewritten(version.schema, &value)[..], &value[HEADER_BYTES..]);
         prop_assert_eq!(decode_event(&value), Ok(event));
     }
@@ -455,6 +498,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let framed = |id: u8| [&[0, 0, 0, 0, id][..], &bytes].concat();
         let _ = (decode_event(&bytes), decode_event(&framed(1)), decode_reads(&framed(2)));
+        let _ = decode_event(&framed(4));
         let limits = roomlog_core::limits::Limits::default();
         let _ = crate::json::parse_message(Some("application/json"), &bytes, &limits);
     }

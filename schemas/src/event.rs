@@ -20,13 +20,15 @@ use self::row::Row;
 use crate::{
     avro::{Codec, long, parsed_schema, unsigned},
     framing::{DecodeError, schema_id},
-    subjects::{EVENTS_1, EVENTS_2, version_of},
+    subjects::{EVENTS_1, EVENTS_2, EVENTS_3, version_of},
 };
 
 static SCHEMA_1: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS_1));
 static SCHEMA_2: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS_2));
+static SCHEMA_3: LazyLock<Schema> = LazyLock::new(|| parsed_schema(&EVENTS_3));
 static CODEC_1: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS_1, &SCHEMA_1));
 static CODEC_2: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS_2, &SCHEMA_2));
+static CODEC_3: LazyLock<Codec> = LazyLock::new(|| Codec::new(&EVENTS_3, &SCHEMA_3));
 
 /// What `meta` holds of a letter.
 #[derive(Serialize, Deserialize)]
@@ -50,9 +52,11 @@ pub fn encode_event(event: &Event) -> Bytes {
             avatar: event.sender.avatar.as_deref().map(Into::into),
         },
         headers: header_rows(&event.headers),
+        by_admin: event.by_admin,
         ..body_row(&event.body)
     };
     match &event.body {
+        _ if event.by_admin => CODEC_3.encode(&row),
         Body::Room(RoomEvent {
             pinned: Some(_), ..
         }) => CODEC_2.encode(&row),
@@ -65,12 +69,15 @@ pub fn encode_event(event: &Event) -> Bytes {
 /// # Errors
 /// When the value is not one of ours; numbering does not need it, so the record keeps its place.
 pub fn decode_event(value: &[u8]) -> Result<Event, DecodeError> {
-    let codec = match schema_id(value).map(|id| version_of([&EVENTS_1, &EVENTS_2], id)) {
+    let versions = [&EVENTS_1, &EVENTS_2, &EVENTS_3];
+    let codec = match schema_id(value).map(|id| version_of(versions, id)) {
+        Some(3) => &CODEC_3,
         Some(2) => &CODEC_2,
         _ => &CODEC_1,
     };
     let mut row: Row<'static> = codec.decode(value)?;
     let headers = std::mem::take(&mut row.headers);
+    let by_admin = row.by_admin;
     Ok(Event {
         key: known("room", RoomKey::parse(&row.room).ok())?,
         id: known("id", MessageId::parse(&row.id).ok())?,
@@ -84,6 +91,7 @@ pub fn decode_event(value: &[u8]) -> Result<Event, DecodeError> {
             .into_iter()
             .map(|header| (header.name.into_owned(), header.value.into_owned()))
             .collect(),
+        by_admin,
     })
 }
 

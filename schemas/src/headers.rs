@@ -55,6 +55,7 @@ mod tests {
             },
             body: Body::Unreadable,
             headers: Vec::new(),
+            by_admin: false,
         };
         let headers: Vec<(&str, String)> = headers(&event, "gw-1", Some("00-ab-cd-01"))
             .into_iter()

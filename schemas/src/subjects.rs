@@ -19,6 +19,7 @@ pub struct Subject {
 
 static EVENTS_1_REGISTERED: AtomicU32 = AtomicU32::new(0);
 static EVENTS_2_REGISTERED: AtomicU32 = AtomicU32::new(0);
+static EVENTS_3_REGISTERED: AtomicU32 = AtomicU32::new(0);
 static READS_REGISTERED: AtomicU32 = AtomicU32::new(0);
 
 /// Values of `chat.events.v1` that need nothing newer.
@@ -35,8 +36,17 @@ pub(crate) static EVENTS_2: Subject = Subject {
     name: EVENTS_1.name,
     version: 2,
     id: 3,
-    schema: include_str!("../chat.events.v1-value.avsc"),
+    schema: include_str!("../golden/chat.events.v1-value.2.avsc"),
     registered: &EVENTS_2_REGISTERED,
+};
+
+/// Values of `chat.events.v1` that say that an admin acts.
+pub(crate) static EVENTS_3: Subject = Subject {
+    name: EVENTS_1.name,
+    version: 3,
+    id: 4,
+    schema: include_str!("../chat.events.v1-value.avsc"),
+    registered: &EVENTS_3_REGISTERED,
 };
 
 /// Values of `chat.reads.v1`.
@@ -49,8 +59,8 @@ pub(crate) static READS: Subject = Subject {
 };
 
 /// Every version of every subject, older ones first: a registry is given them in this order.
-pub fn subjects() -> [&'static Subject; 3] {
-    [&EVENTS_1, &EVENTS_2, &READS]
+pub fn subjects() -> [&'static Subject; 4] {
+    [&EVENTS_1, &EVENTS_2, &EVENTS_3, &READS]
 }
 
 /// Which of a subject's versions an id names. What a registry gave comes before the built-in ids, which it may have given

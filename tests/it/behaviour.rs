@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acknowledging;
+mod admins;
 mod attachments;
 mod closed_pages;
 mod connect;

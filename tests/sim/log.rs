@@ -151,6 +151,7 @@ impl Draft {
             },
             body: self.body.clone()?,
             headers: Vec::new(),
+            by_admin: false,
         })
     }
 }

@@ -50,6 +50,7 @@ fn event(key: &str, body: Body) -> Event {
         },
         body,
         headers: Vec::new(),
+        by_admin: false,
     }
 }
 

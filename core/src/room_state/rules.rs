@@ -41,8 +41,10 @@ pub(super) fn may_enact(scene: Scene<'_>, event: &Event, change: MemberChange) -
         MemberChange::Joined => scene.alone && state != Some(MemberState::Joined),
         MemberChange::Left => scene.alone && is_here(state) && !is_last_owner(scene),
         MemberChange::Invited => matches!(state, None | Some(MemberState::Gone)),
-        MemberChange::Removed => !scene.alone && is_here(state),
-        MemberChange::Banned => !scene.alone && state != Some(MemberState::Banned),
+        MemberChange::Removed => !scene.alone && is_here(state) && !is_last_owner(scene),
+        MemberChange::Banned => {
+            !scene.alone && state != Some(MemberState::Banned) && !is_last_owner(scene)
+        }
         MemberChange::Unbanned => !scene.alone && state == Some(MemberState::Banned),
         MemberChange::Muted => !scene.alone && is_muted(scene) == Some(false),
         MemberChange::Unmuted => !scene.alone && is_muted(scene) == Some(true),
@@ -73,7 +75,7 @@ fn is_allowed(scene: Scene<'_>, event: &Event) -> bool {
     let asked = permission::Scene {
         room: Some(scene.room),
         member: scene.actor,
-        is_admin: false,
+        is_admin: event.by_admin,
     };
     action_of(event, scene.subject).is_none_or(|action| permission::may(action, asked).is_ok())
 }
@@ -96,9 +98,10 @@ fn role_of(member: Option<&Membership>) -> Option<Role> {
 }
 
 /// Whether the subject is an owner and there is no other. Giving the last owner any role takes theirs away,
-/// since giving the one they have is no change.
+/// since giving the one they have is no change. A direct room needs no owner, as nobody rules there.
 fn is_last_owner(scene: Scene<'_>) -> bool {
-    role_of(scene.subject) == Some(Role::Owner) && scene.room.owners <= 1
+    let is_owner = role_of(scene.subject) == Some(Role::Owner);
+    is_owner && scene.room.owners <= 1 && scene.room.kind != RoomKind::Direct
 }
 
 fn is_muted(scene: Scene<'_>) -> Option<bool> {

@@ -106,6 +106,7 @@ impl Room {
             },
             body,
             headers: Vec::new(),
+            by_admin: false,
         };
         self.log.push(event.clone());
         let at = self.head();
@@ -338,6 +339,7 @@ fn nobody_names_themselves() {
             ..Message::default()
         }),
         headers: Vec::new(),
+        by_admin: false,
     };
     assert_eq!(named_by(&event).collect::<Vec<_>>(), [&user(1)]);
 }

@@ -267,6 +267,7 @@ pub(super) fn membership_event(user: &User, key: RoomKey, change: MemberChange) 
             change,
         }),
         headers: Vec::new(),
+        by_admin: false,
     }
 }
 

@@ -132,6 +132,7 @@ async fn change(
         sender: signed_in.user.sender(),
         body,
         headers: Vec::new(),
+        by_admin: false,
     };
     signed_in.pace(gateway, &event).await?;
     let purpose = purpose_of(gateway, &signed_in.caller, &event).await?;

@@ -52,7 +52,7 @@ pub(super) async fn open(
         let step = next_step(&gateway, &signed_in, &room, &other).await?;
         let (purpose, body) = match step {
             Step::Done(entered) => {
-                let room = described(&room, me, &entered);
+                let room = described(&room, &signed_in.caller, &entered);
                 return Ok(Json(RoomAnswer { room, seq: None }).into_response());
             }
             Step::Create => {

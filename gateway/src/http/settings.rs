@@ -92,7 +92,7 @@ pub(super) async fn alter(
     let event = event(&signed_in, &room.0, EventBody::Room(fields));
     let carried = carry_out(&gateway, &signed_in, event).await?;
     let entered = enter(&gateway, &signed_in, &room.key()).await?;
-    let room = described(&room.0, &signed_in.user.id, &entered);
+    let room = described(&room.0, &signed_in.caller, &entered);
     Ok(answer(carried, StatusCode::OK, |seq| RoomAnswer {
         room,
         seq,

@@ -143,7 +143,7 @@ pub(super) struct RoomShown {
     /// Whether only moderators and owners post.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) read_only: Option<bool>,
-    /// The seqs of what is pinned, in the order it was; only members see them.
+    /// The seqs of what is pinned, in the order it was; only who may read the room sees them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) pinned: Option<Vec<u64>>,

@@ -173,7 +173,35 @@ mod tests {
                 change,
             }),
             headers: Vec::new(),
+            by_admin: false,
         }))
+    }
+
+    #[test]
+    fn an_admin_changes_a_room_by_events_that_say_so() {
+        let mut standing = standing(Role::Owner);
+        standing.learn(user("warden"), None).unwrap();
+        let admin = Caller {
+            user: user("warden"),
+            is_admin: true,
+        };
+        let outcome = |by_admin| {
+            let Purpose::Change(mut event) = bob(MemberChange::Banned) else {
+                panic!("a change");
+            };
+            event.sender.id = admin.user.clone();
+            event.by_admin = by_admin;
+            let key = event.key.clone();
+            let decided = decide(&key, &standing, &admin, &Purpose::Change(event), Seq(6));
+            decided.err().map(|refusal| refusal.code)
+        };
+        assert_eq!(outcome(true), None);
+        let unmarked = outcome(false);
+        assert_eq!(
+            unmarked,
+            Some(Code::Conflict),
+            "the fold would show it void"
+        );
     }
 
     #[test]

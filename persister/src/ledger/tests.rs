@@ -352,6 +352,7 @@ fn record(offset: usize, id: usize, room: u8, sender: u8, act: &Act) -> LogRecor
             avatar: None,
         },
         headers: Vec::new(),
+        by_admin: false,
     };
     let value = match act {
         Act::Poison => "poison".into(),

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 /// Borrowed from the event that is written; owned by a row that was read.
 pub(super) type Text<'a> = Cow<'a, str>;
 
-/// `RoomEvent`. Of the nullable records, exactly the one `kind` names is set.
-#[derive(Default, Serialize, Deserialize)]
+/// `RoomEvent`. Of the nullable records, exactly the one `kind` names is set. Written by [`Row::serialize`], as a field
+/// of a later version has no place in an earlier one's record.
+#[derive(Default, Deserialize)]
 #[serde(rename = "RoomEvent")]
 pub(super) struct Row<'a> {
     pub(super) id: Text<'a>,
@@ -25,6 +26,9 @@ pub(super) struct Row<'a> {
     pub(super) room_change: Option<RoomChange<'a>>,
     pub(super) notice: Option<Notice<'a>>,
     pub(super) headers: Vec<Header<'a>>,
+    /// Since version 3.
+    #[serde(default)]
+    pub(super) by_admin: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -77,7 +81,7 @@ pub(super) struct MemberChange<'a> {
     pub(super) role: Option<Text<'a>>,
 }
 
-/// Written by [`RoomChange::serialize`], as a field of a later version has no place in an earlier one's record.
+/// Written by [`RoomChange::serialize`], for the same reason.
 #[derive(Deserialize)]
 pub(super) struct RoomChange<'a> {
     pub(super) kind: Option<Text<'a>>,
@@ -103,7 +107,30 @@ pub(super) struct Header<'a> {
     pub(super) value: Text<'a>,
 }
 
-// === impl RoomChange ===
+// === impl Row, RoomChange ===
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = 12 + usize::from(self.by_admin);
+        let mut row = serializer.serialize_struct("RoomEvent", fields)?;
+        row.serialize_field("id", &self.id)?;
+        row.serialize_field("room", &self.room)?;
+        row.serialize_field("type", &self.kind)?;
+        row.serialize_field("sender", &self.sender)?;
+        row.serialize_field("message", &self.message)?;
+        row.serialize_field("edit", &self.edit)?;
+        row.serialize_field("deletion", &self.deletion)?;
+        row.serialize_field("reaction", &self.reaction)?;
+        row.serialize_field("member", &self.member)?;
+        row.serialize_field("room_change", &self.room_change)?;
+        row.serialize_field("notice", &self.notice)?;
+        row.serialize_field("headers", &self.headers)?;
+        if self.by_admin {
+            row.serialize_field("by_admin", &self.by_admin)?;
+        }
+        row.end()
+    }
+}
 
 impl Serialize for RoomChange<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

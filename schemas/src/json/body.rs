@@ -108,6 +108,7 @@ pub fn unreadable_body(place: Place<'_>) -> Vec<u8> {
         avatar: None,
         body: &Body::Unreadable,
         headers: &[],
+        by_admin: false,
         void: false,
         is_deleted: false,
         extras: None,
@@ -128,6 +129,7 @@ struct Line<'a> {
     avatar: Option<&'a str>,
     body: &'a Body,
     headers: &'a [(String, String)],
+    by_admin: bool,
     void: bool,
     /// Its content is not shown.
     is_deleted: bool,
@@ -193,6 +195,7 @@ impl<'a> Line<'a> {
             avatar: event.sender.avatar.as_deref(),
             body,
             headers: &event.headers,
+            by_admin: event.by_admin,
             void,
             is_deleted: false,
             extras: None,
@@ -229,6 +232,9 @@ impl Serialize for Line<'_> {
         }
         if self.body.kind() != Kind::Unreadable {
             map.serialize_entry("headers", &Headers(self.headers))?;
+        }
+        if self.by_admin {
+            map.serialize_entry("by_admin", &true)?;
         }
         if self.void {
             map.serialize_entry("void", &true)?;

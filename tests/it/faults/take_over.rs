@@ -128,6 +128,7 @@ fn message(room: &str, number: usize) -> Event {
             ..Message::default()
         }),
         headers: Vec::new(),
+        by_admin: false,
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) async fn append_event(brokers: &str, room: &str, sender: &str, id: &s
         },
         body,
         headers: Vec::new(),
+        by_admin: false,
     };
     let headers = roomlog_schemas::headers(&event, "elsewhere", None).into_iter();
     let record = Raw {

@@ -56,6 +56,19 @@ impl User {
         }
     }
 
+    /// The same user with the global role that may do everything.
+    pub(crate) fn into_admin(self) -> Self {
+        let claims = json!({
+            "sub": self.id, "exp": now_s() + TOKEN_SECONDS, "iss": "roomlog", "aud": "roomlog", "role": "admin",
+        });
+        let token = signed(&claims, SECRET);
+        Self {
+            rest: Rest::new(&self.http, Some(&token)),
+            token,
+            ..self
+        }
+    }
+
     /// A new public room of this user's.
     pub(crate) async fn opens_room(&self) -> Room {
         self.creates_room(json!({"name": "A room", "kind": "group", "public": true}))

@@ -68,6 +68,7 @@ impl Bench {
             },
             body,
             headers: vec![],
+            by_admin: false,
         };
         let headers = [
             ("id", event.id.as_str().as_bytes()),

@@ -90,6 +90,9 @@ pub(super) struct Event {
     /// The content is gone; or, of `room`, the room is.
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<bool>,
+    /// Of `member` and `room`: its sender may do everything everywhere, and needed no role in the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_admin: Option<bool>,
     /// The room's state did not allow it: it changed nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     void: Option<bool>,

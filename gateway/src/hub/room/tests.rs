@@ -39,6 +39,7 @@ fn event(seq: u64, sender: &str, body: Body) -> StoredEvent {
         },
         body,
         headers: Vec::new(),
+        by_admin: false,
     };
     StoredEvent {
         key: key(),

@@ -22,6 +22,7 @@ fn numbered(body: Body) -> Numbered {
             },
             body,
             headers: vec![("priority".into(), "high".into())],
+            by_admin: false,
         },
     }
 }
