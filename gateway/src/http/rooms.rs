@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     gateway::{Carried, Gateway},
-    hub::{Entered, Purpose},
+    hub::{Caller, Entered, Purpose},
     publish::{Record, fresh_id},
     room_list::Item,
 };

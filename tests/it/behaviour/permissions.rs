@@ -1,19 +1,22 @@
 //! The table of rights from outside: every role in every kind of room does everything there is, by REST and by STOMP, and
 //! hears what the table says, in the same code.
 
+mod others;
+
 use reqwest::Method;
 use roomlog_core::{
     event::{Role, RoomKind},
     ids::{Seq, UserId},
-    permission::{Action, Scene, may},
+    permission::{Action, Over, Scene, may},
     room_state::{MemberState, Membership, RoomMeta},
 };
 use serde_json::{Value, json};
 
+use self::others::{changes, comes_back, over_others, standing_in, takes_out};
 use crate::harness::{
     Frame, StompClient, System,
-    rest::{Answer, Rest},
-    user::{self, User},
+    rest::Answer,
+    user::User,
     wait::{SOON, until},
 };
 
@@ -92,6 +95,12 @@ impl Place {
         may(action, scene).map_or_else(|code| code.as_str(), |()| "ok")
     }
 
+    /// Holds what somebody heard against it.
+    fn holds(&self, person: &Person, action: Action, got: &str) {
+        let expected = self.expected(person.who, action);
+        assert_eq!(got, expected, "{} {action:?} {}", person.who, self.said());
+    }
+
     fn said(&self) -> String {
         let meta = &self.meta;
         let (public, read_only) = (meta.public, meta.read_only);
@@ -104,20 +113,45 @@ async fn put(by: &User, path: &str, body: Value) -> Answer {
 }
 
 async fn person(system: &System, who: &'static str) -> Person {
-    let mut user = system.user(who);
-    if who == "admin" {
-        let claims = json!({
-            "sub": user.id, "exp": user::now_s() + 3_600, "iss": "roomlog", "aud": "roomlog", "role": "admin",
-        });
-        user.token = user::signed(&claims, user::SECRET);
-        user.rest = Rest::new(&user.http, Some(&user.token));
-    }
+    let user = system.user(who);
+    let user = match who {
+        "admin" => user.into_admin(),
+        _ => user,
+    };
     user.rest.get("me").await.ok();
     let mut client = user.connects().await;
     client
         .request(Frame::subscribe("errors", "/user/queue/errors"))
         .await;
     Person { who, user, client }
+}
+
+/// Says how somebody is to stand in a room.
+async fn stands(by: &User, room: &str, user: &User, wish: Value) {
+    let path = standing_in(room, user);
+    // Whom nobody has seen yet can't be invited.
+    until("a user to be known", SOON, async || {
+        let answer = put(by, &path, wish.clone()).await;
+        (answer.status != 404).then(|| answer.ok())
+    })
+    .await;
+}
+
+/// What the table goes by.
+fn meta(owner: &User, kind: RoomKind, public: bool, read_only: bool) -> RoomMeta {
+    RoomMeta {
+        kind,
+        name: "A place".into(),
+        public,
+        slow_mode_s: 0,
+        read_only,
+        deleted: false,
+        pinned: Vec::new(),
+        created_by: UserId::parse(&owner.id).expect("alphabet"),
+        members: 5,
+        owners: 1,
+        changed_seq: Seq(1),
+    }
 }
 
 /// A room in which everyone stands as their name says.
@@ -127,15 +161,7 @@ async fn place(people: &[Person], author: &User, kind: RoomKind, is: (bool, bool
     let wish = json!({"name": "A place", "kind": kind.as_str(), "public": public});
     let made = owner.rest.post("rooms", wish).await.ok();
     let id = made["room"]["id"].as_str().expect("an id").to_owned();
-    let standing = async |user: &User, wish: Value| {
-        let path = format!("rooms/{id}/members/{}", user.id);
-        // Whom nobody has seen yet can't be invited.
-        until("a user to be known", SOON, async || {
-            let answer = put(owner, &path, wish.clone()).await;
-            (answer.status != 404).then(|| answer.ok())
-        })
-        .await;
-    };
+    let standing = async |user: &User, wish: Value| stands(owner, &id, user, wish).await;
     standing(author, json!({})).await;
     author.joins(&id).await;
     standing(author, json!({"role": "moderator"})).await;
@@ -154,30 +180,30 @@ async fn place(people: &[Person], author: &User, kind: RoomKind, is: (bool, bool
             _ => {}
         }
     }
-    let file = uploads(owner, &id).await.ok();
-    let file = file["attachment"]["url"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let file = file(owner, &id).await;
     if read_only {
         let path = format!("rooms/{id}");
         let wish = Some(json!({"read_only": true}));
         owner.rest.ask(Method::PATCH, &path, wish, &[]).await.ok();
     }
-    let meta = RoomMeta {
-        kind,
-        name: "A place".into(),
-        public,
-        slow_mode_s: 0,
-        read_only,
-        deleted: false,
-        pinned: Vec::new(),
-        created_by: UserId::parse(&owner.id).expect("alphabet"),
-        members: 5,
-        owners: 1,
-        changed_seq: Seq(1),
-    };
+    let meta = meta(owner, kind, public, read_only);
     Place { id, meta, file }
+}
+
+/// The room of two people, the first of whom asked for it.
+async fn direct(owner: &User, member: &User) -> Place {
+    let path = format!("dm/{}", member.id);
+    let opened = until("the other one to be known", SOON, async || {
+        let answer = owner.rest.post(&path, json!({})).await;
+        answer.status.is_success().then_some(answer.body)
+    })
+    .await;
+    let id = opened["room"]["id"].as_str().expect("an id").to_owned();
+    Place {
+        file: file(owner, &id).await,
+        id,
+        meta: meta(owner, RoomKind::Direct, false, false),
+    }
 }
 
 /// A message of the author's.
@@ -185,6 +211,13 @@ async fn message(author: &User, room: &str) -> u64 {
     let path = format!("rooms/{room}/messages");
     let posted = author.rest.post(&path, json!({"text": "mine"})).await.ok();
     posted["seq"].as_u64().expect("a seq")
+}
+
+/// Where a new file of a room is had.
+async fn file(author: &User, room: &str) -> String {
+    let uploaded = uploads(author, room).await.ok();
+    let path = uploaded["attachment"]["url"].as_str().expect("a path");
+    path.to_owned()
 }
 
 async fn uploads(user: &User, room: &str) -> Answer {
@@ -277,9 +310,34 @@ async fn rest_alone(person: &Person, place: &Place) {
         (Action::Pin, alter(json!({"pinned": []})).await),
         (Action::Settings, alter(json!({"name": "A place"})).await),
     ] {
-        let expected = place.expected(person.who, action);
-        assert_eq!(got, expected, "{} {action:?} {}", person.who, place.said());
+        place.holds(person, action, &got);
     }
+    // Whoever may come, go or delete it does so elsewhere: here everyone is to stay.
+    for (action, method, path) in [
+        (Action::Join, Method::POST, format!("rooms/{room}/join")),
+        (Action::Leave, Method::POST, format!("rooms/{room}/leave")),
+        (Action::DeleteRoom, Method::DELETE, format!("rooms/{room}")),
+    ] {
+        if place.expected(person.who, action) != "ok" {
+            let got = outcome(&user.rest.ask(method, &path, None, &[]).await);
+            place.holds(person, action, &got);
+        }
+    }
+}
+
+/// Everything one person can try; `author` is another one, who may speak.
+async fn all_deeds_of(person: &mut Person, place: &Place, author: &User) {
+    let room = &place.id;
+    let (mine, other) = (message(author, room).await, message(author, room).await);
+    for (deed, action) in DEEDS {
+        let expected = place.expected(person.who, action);
+        let what = format!("{} {deed:?} {}", person.who, place.said());
+        let rest = by_rest(&person.user, room, deed, mine).await;
+        assert_eq!(rest, expected, "REST: {what}");
+        let stomp = by_stomp(&mut person.client, room, deed, other).await;
+        assert_eq!(stomp, expected, "STOMP: {what}");
+    }
+    rest_alone(person, place).await;
 }
 
 async fn all_deeds_in(kind: RoomKind) {
@@ -292,21 +350,45 @@ async fn all_deeds_in(kind: RoomKind) {
     }
     for is in [(true, false), (false, false), (true, true)] {
         let place = place(&people, &author, kind, is).await;
-        let room = &place.id;
+        let (owner, subject) = (people[0].user.clone(), system.user("subject"));
+        subject.rest.get("me").await.ok();
+        comes_back(&owner, &place, &subject).await;
         for person in &mut people {
-            let (mine, other) = (message(&author, room).await, message(&author, room).await);
-            for (deed, action) in DEEDS {
-                let expected = place.expected(person.who, action);
-                let what = format!("{} {deed:?} {}", person.who, place.said());
-                let rest = by_rest(&person.user, room, deed, mine).await;
-                assert_eq!(rest, expected, "REST: {what}");
-                let stomp = by_stomp(&mut person.client, room, deed, other).await;
-                assert_eq!(stomp, expected, "STOMP: {what}");
-            }
-            if person.who != "admin" {
-                rest_alone(person, &place).await;
-            }
+            all_deeds_of(person, &place, &author).await;
+            over_others(system, person, &place, &owner, &subject).await;
         }
+    }
+}
+
+/// Nobody but an admin rules there, and nobody else gets in: what is possible changes how the two stand, and is undone.
+#[tokio::test]
+async fn everyone_hears_what_the_table_says_in_a_direct_room() {
+    let system = System::shared().await;
+    let mut people = Vec::new();
+    for who in ["owner", "member", "stranger", "admin"] {
+        people.push(person(system, who).await);
+    }
+    let (owner, member) = (people[0].user.clone(), people[1].user.clone());
+    let place = direct(&owner, &member).await;
+    for person in &mut people {
+        let (author, subject) = match person.who {
+            "owner" => (&member, &member),
+            _ => (&owner, &owner),
+        };
+        all_deeds_of(person, &place, author).await;
+        let over = match subject.id == owner.id {
+            true => Over::Owner,
+            false => Over::Others,
+        };
+        changes(person, &place, subject, Action::Mute(over)).await;
+        changes(person, &place, subject, Action::GiveRole).await;
+        changes(person, &place, subject, Action::Ban(over)).await;
+        if person.who == "admin" {
+            let invited = put(&person.user, &standing_in(&place.id, subject), json!({})).await;
+            place.holds(person, Action::Invite, &outcome(&invited));
+        }
+        let removed = takes_out(&person.user, &place.id, subject).await;
+        place.holds(person, Action::Remove(over), &removed);
     }
 }
 
