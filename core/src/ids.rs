@@ -114,6 +114,11 @@ impl RoomKey {
         self.0.starts_with(INBOX_MARK)
     }
 
+    /// Whose inbox this is, if it is one.
+    pub fn owner(&self) -> Option<UserId> {
+        UserId::parse(self.0.strip_prefix(INBOX_MARK)?).ok()
+    }
+
     /// The room, unless this is an inbox.
     pub fn room(&self) -> Option<RoomId> {
         (!self.is_inbox()).then(|| RoomId(self.0.clone()))
@@ -232,6 +237,7 @@ mod tests {
         let key = RoomKey::inbox(&alice);
         assert_eq!(key.as_str(), "@alice");
         assert!(key.is_inbox() && key.room().is_none());
+        assert_eq!(key.owner(), Some(alice));
         assert_eq!(RoomKey::parse("@alice"), Ok(key));
         assert!(RoomKey::parse("@").is_err() && RoomKey::parse("@@a").is_err());
     }

@@ -9,6 +9,7 @@ use roomlog_core::{
     event::Sender,
     ids::{Count, RoomKey, Seq, UserId},
     inbox::{About, Letter},
+    signal::Signal,
     unread::ReadPosition,
 };
 use roomlog_platform::dynamo::ReadMark;
@@ -18,6 +19,7 @@ use crate::{
     gateway::Gateway,
     hub::{Caller, Purpose},
     publish::Record,
+    room_list::Heard,
 };
 
 /// Letters of one notice to everyone that are under way at the same time.
@@ -71,7 +73,8 @@ impl Gateway {
         Ok((entered.head, read.min(entered.head)))
     }
 
-    /// Marks an inbox read. Unlike a room's marks nobody else sees these, so that they go to the store directly.
+    /// Marks an inbox read. Unlike a room's marks nobody else sees these, so that they go to the store directly. The
+    /// user's devices hear of it here and as a signal elsewhere; what is lost on the way is read again.
     pub(crate) async fn mark_inbox(
         &self,
         key: &RoomKey,
@@ -86,7 +89,19 @@ impl Gateway {
             count: at.count,
         };
         let moved = self.source.store.move_reads(&[mark]).await;
-        moved.map_err(|error| store_refusal(&error))
+        moved.map_err(|error| store_refusal(&error))?;
+        self.source.ear.tell(Heard::Read {
+            key: key.clone(),
+            user: user.clone(),
+            position: at,
+        });
+        let signal = Signal::Read {
+            user: user.clone(),
+            seq: at.seq,
+            count: at.count,
+        };
+        self.source.links.signal(key, signal);
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use roomlog_core::{
     ids::{Count, RoomKey, Seq},
     session::SubIndex,
     stomp::{Mark, MessageFrame, Provenance},
+    unread::Badge,
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -26,6 +27,10 @@ pub(super) struct List {
     /// Rooms of which something may have to be told.
     pub(super) dirty: BTreeSet<RoomKey>,
     gone: BTreeSet<RoomKey>,
+    /// The user's inbox, where every letter counts.
+    pub(super) inbox: Badge,
+    /// The inbox as subscribers were told of it.
+    inbox_told: Badge,
     /// What the last look at a room came to, and as of which event: looks may end in another order than they began,
     /// and rows may be older than all of them.
     judged: BTreeMap<RoomKey, (Seq, bool)>,
@@ -68,6 +73,8 @@ impl List {
             rooms: BTreeMap::new(),
             dirty: BTreeSet::new(),
             gone: BTreeSet::new(),
+            inbox: Badge::default(),
+            inbox_told: Badge::default(),
             judged: BTreeMap::new(),
             state: State::Reading,
             looking: 0,
@@ -167,7 +174,8 @@ impl List {
             std::mem::take(&mut self.gone),
             std::mem::take(&mut self.dirty),
         );
-        if gone.is_empty() && dirty.is_empty() {
+        let inbox_moved = self.inbox != self.inbox_told;
+        if gone.is_empty() && dirty.is_empty() && !inbox_moved {
             return;
         }
         let total = self.total();
@@ -183,6 +191,12 @@ impl List {
             if let Some(change) = change {
                 self.send(change, &total);
             }
+        }
+        if inbox_moved {
+            self.inbox_told = self.inbox.clone();
+            let mut change = inbox_json(&self.inbox);
+            change["type"] = "inbox".into();
+            self.send(change, &total);
         }
     }
 
@@ -230,7 +244,9 @@ impl List {
             }
         }
         let rooms: Vec<Value> = self.items().iter().map(Item::json).collect();
-        let snapshot = json!({ "type": "snapshot", "rooms": rooms, "total": self.total() });
+        let inbox = inbox_json(&self.inbox);
+        let snapshot =
+            json!({ "type": "snapshot", "rooms": rooms, "total": self.total(), "inbox": inbox });
         self.number += 1;
         let frame = frame(self.number, &snapshot);
         let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
@@ -252,6 +268,12 @@ impl List {
                 .push_signal(delivery(subscriber, number, sealed))
         });
     }
+}
+
+/// A mark is stored at once and letters a moment later, so the store's head may lie behind what is read.
+fn inbox_json(inbox: &Badge) -> Value {
+    let (head, read) = (inbox.head().seq, inbox.position().seq);
+    json!({ "head": head.max(read).0, "read_seq": read.0, "unread": inbox.unread() })
 }
 
 fn delivery(to: &Subscriber, number: u64, frame: Utf8Bytes) -> Delivery {

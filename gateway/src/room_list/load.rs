@@ -50,6 +50,14 @@ pub(super) struct Row {
     pub(super) mentions: Vec<Seq>,
 }
 
+/// All of a user's list as the store has it.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) rooms: Vec<Row>,
+    /// How far the inbox goes, and how far it is read.
+    pub(super) inbox: (ReadPosition, ReadPosition),
+}
+
 /// What looking at one room came to.
 #[derive(Debug)]
 pub(super) enum Looked {
@@ -61,8 +69,8 @@ pub(super) enum Looked {
     Unknown,
 }
 
-/// A user's rooms as the store has them, read until it answers.
-pub(super) async fn rows(source: &Source, user: &UserId) -> Vec<Row> {
+/// A user's rooms and inbox as the store has them, read until it answers.
+pub(super) async fn rows(source: &Source, user: &UserId) -> Rows {
     let mut backoff = Backoff::between(RETRY_FLOOR, RETRY_CEILING);
     loop {
         match rows_once(source, user).await {
@@ -73,16 +81,18 @@ pub(super) async fn rows(source: &Source, user: &UserId) -> Vec<Row> {
     }
 }
 
-async fn rows_once(source: &Source, user: &UserId) -> Result<Vec<Row>, StoreError> {
+async fn rows_once(source: &Source, user: &UserId) -> Result<Rows, StoreError> {
     let rooms_of = source.store.rooms_of(user).await?;
     let joined = rooms_of.into_iter().filter(|row| row.membership.is_in());
     let memberships: HashMap<RoomKey, Membership> = joined
         .map(|row| (RoomKey::from(row.room), row.membership))
         .collect();
     let keys: Vec<RoomKey> = memberships.keys().cloned().collect();
-    let pairs: Vec<_> = keys.iter().map(|key| (key.clone(), user.clone())).collect();
+    let inbox = RoomKey::inbox(user);
+    let logs: Vec<RoomKey> = keys.iter().chain([&inbox]).cloned().collect();
+    let pairs: Vec<_> = logs.iter().map(|key| (key.clone(), user.clone())).collect();
     // Rooms first: what a member's row holds is then at least as new as the head beside it.
-    let rooms = source.store.rooms(&keys).await?;
+    let rooms = source.store.rooms(&logs).await?;
     let members = source.store.members_among(&pairs).await?;
     let positions: HashMap<RoomKey, ReadPosition> = members
         .into_iter()
@@ -93,6 +103,11 @@ async fn rows_once(source: &Source, user: &UserId) -> Result<Vec<Row>, StoreErro
         source.presence.online_totals(&keys)
     );
     let mut mentions = mentions?;
+    let letters = rooms.iter().find(|room| room.key == inbox).map(head);
+    let inbox = (
+        letters.unwrap_or_default(),
+        positions.get(&inbox).copied().unwrap_or_default(),
+    );
     let rows = rooms.into_iter().filter_map(|room| {
         Some(Row {
             online: online.get(&room.key).copied(),
@@ -105,7 +120,10 @@ async fn rows_once(source: &Source, user: &UserId) -> Result<Vec<Row>, StoreErro
             key: room.key,
         })
     });
-    Ok(rows.collect())
+    Ok(Rows {
+        rooms: rows.collect(),
+        inbox,
+    })
 }
 
 /// What names the user, room by room; what of it is read is dropped, now or next time.

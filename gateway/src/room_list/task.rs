@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     Hearing, Request,
     list::List,
-    load::{self, Looked, Row},
+    load::{self, Looked, Rows},
 };
 use crate::{
     clock,
@@ -65,7 +65,7 @@ pub(super) struct Task {
 
 /// What was done elsewhere.
 enum Done {
-    Read(UserId, Vec<Row>),
+    Read(UserId, Rows),
     Looked(UserId, RoomKey, Looked),
     Filled(UserId, RoomKey, Option<Vec<StoredEvent>>),
     /// Members who are online.
@@ -208,6 +208,7 @@ impl Task {
             for key in list.into_iter().flat_map(|list| list.rooms.into_keys()) {
                 self.leave(&user, &key).await;
             }
+            self.hub.unfollow(vec![RoomKey::inbox(&user)]).await;
         }
         let is_due = |list: &&mut List| has_gap || list.read_ms + REREAD_MS < now_ms;
         let due: Vec<UserId> = self

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Frame, StompClient, System,
+    device::Device,
     rest::{Answer, Rest},
     system::{Shape, Stack},
     user::{self, User},
@@ -212,6 +213,43 @@ async fn the_inbox_is_paged_counted_and_marked_read() {
         nobody.get("inbox").await.refusal(),
         (401, "unauthenticated")
     );
+}
+
+#[tokio::test]
+async fn reading_the_inbox_on_one_device_shows_on_all_of_them_live() {
+    let system = System::shared().await;
+    let (ada, bob) = (system.user("ada"), system.user("bob"));
+    let room = ada.opens_room().await;
+    bob.joins(&room).await;
+    let (mut phone, mut laptop) = (Device::of(&bob).await, Device::of(&bob).await);
+    assert_eq!(laptop.inbox, (0, 0, 0));
+    for index in 0..3 {
+        says(&ada, &room, &format!("{index}"), &[&bob]).await;
+    }
+    for device in [&mut phone, &mut laptop] {
+        device.shows_inbox((3, 0, 3)).await;
+    }
+    bob.rest.post("inbox/read", json!({"seq": 2})).await.ok();
+    for device in [&mut phone, &mut laptop] {
+        device.shows_inbox((3, 2, 1)).await;
+    }
+    // Acknowledging on one device is reading, too.
+    let all = Frame::subscribe("inbox", "/user/queue/inbox")
+        .with("since", 0)
+        .with("ack", "client");
+    phone.client.request(all).await;
+    let last = phone.client.messages("inbox", 3).await.pop();
+    let ack = last.expect("three").header("ack").to_owned();
+    phone
+        .client
+        .request(Frame::new("ACK").with("id", ack))
+        .await;
+    for device in [&mut phone, &mut laptop] {
+        device.shows_inbox((3, 3, 0)).await;
+    }
+    // Who comes back finds it so.
+    let tablet = Device::of(&bob).await;
+    assert_eq!(tablet.inbox, (3, 3, 0));
 }
 
 #[tokio::test]

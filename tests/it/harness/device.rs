@@ -24,6 +24,8 @@ pub(crate) struct Device {
     pub(crate) rooms: BTreeMap<String, Value>,
     /// What is unread in all of them, and what of it names the user, as said last.
     pub(crate) total: (u64, u64),
+    /// How far the inbox goes, is read, and what of it is unread.
+    pub(crate) inbox: (u64, u64, u64),
 }
 
 // === impl Device ===
@@ -40,6 +42,7 @@ impl Device {
             client,
             rooms: BTreeMap::new(),
             total: (0, 0),
+            inbox: (0, 0, 0),
         };
         device.begin(&first.json());
         device
@@ -56,12 +59,14 @@ impl Device {
         });
         self.rooms = named.collect();
         self.total = total(snapshot);
+        self.inbox = inbox(&snapshot["inbox"]);
     }
 
     /// Takes a change: after the one snapshot there is nothing else.
     fn take(&mut self, body: &Value) {
         self.total = total(body);
         match body["type"].as_str() {
+            Some("inbox") => self.inbox = inbox(body),
             Some("change") => {
                 let room = body["room"].as_str().expect("a room's id").to_owned();
                 if body["gone"] == true {
@@ -92,6 +97,18 @@ impl Device {
         }
     }
 
+    /// Follows the list until it shows the inbox so: how far it goes, is read, and what of it is unread.
+    pub(crate) async fn shows_inbox(&mut self, expected: (u64, u64, u64)) {
+        let begun = Instant::now();
+        while self.inbox != expected {
+            let shown = self.inbox;
+            assert!(begun.elapsed() < SOON, "{expected:?}, not {shown:?}");
+            let next = tokio::time::timeout(PATIENCE, self.client.message("list")).await;
+            let body = next.unwrap_or_else(|_| panic!("{expected:?}, not {shown:?}"));
+            self.take(&body.json());
+        }
+    }
+
     pub(crate) async fn shows_unread(&mut self, room: &str, unread: u64, mentions: u64) {
         let fits = |rooms: &BTreeMap<String, Value>| {
             rooms
@@ -104,6 +121,11 @@ impl Device {
         )
         .await;
     }
+}
+
+fn inbox(shown: &Value) -> (u64, u64, u64) {
+    let number = |name: &str| shown[name].as_u64().expect("a number of the inbox");
+    (number("head"), number("read_seq"), number("unread"))
 }
 
 fn total(body: &Value) -> (u64, u64) {

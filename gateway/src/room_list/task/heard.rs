@@ -23,6 +23,21 @@ const JOINS_MAX: usize = 10_000;
 impl Task {
     pub(super) fn hear(&mut self, heard: Heard) {
         match heard {
+            Heard::Event(stored) if stored.key.is_inbox() => {
+                self.hear_inbox(&stored.key, ReadPosition::at(stored.seq, stored.count));
+            }
+            Heard::Head(head) if head.key.is_inbox() => {
+                self.hear_inbox(&head.key, ReadPosition::at(head.seq, head.count));
+            }
+            Heard::Read {
+                key,
+                user,
+                position,
+            } if key.is_inbox() => {
+                if let Some(list) = self.lists.get_mut(&user) {
+                    list.inbox.note_position(position);
+                }
+            }
             Heard::Event(stored) => self.hear_event(stored),
             Heard::Head(head) => {
                 self.hear_head(&head.key, ReadPosition::at(head.seq, head.count));
@@ -39,6 +54,13 @@ impl Task {
                     list.dirty.insert(key);
                 }
             }
+        }
+    }
+
+    fn hear_inbox(&mut self, key: &RoomKey, head: ReadPosition) {
+        let owner = key.owner();
+        if let Some(list) = owner.and_then(|user| self.lists.get_mut(&user)) {
+            list.inbox.note_head(head);
         }
     }
 

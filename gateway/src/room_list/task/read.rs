@@ -12,7 +12,7 @@ use super::{
     super::{
         entry::{Entry, Level},
         list::{List, State},
-        load::{Looked, Row},
+        load::{Looked, Row, Rows},
     },
     Done, Task,
 };
@@ -57,7 +57,7 @@ impl Task {
         list.is_some_and(|list| list.judge(key, as_of, is_in))
     }
 
-    async fn take_rows(&mut self, user: &UserId, mut rows: Vec<Row>) {
+    async fn take_rows(&mut self, user: &UserId, rows: Rows) {
         let Some(list) = self.lists.get_mut(user) else {
             return;
         };
@@ -66,6 +66,10 @@ impl Task {
             list.state = State::Levelling { until_ms };
         }
         list.read_ms = clock::monotonic_ms();
+        let (head, position) = rows.inbox;
+        list.inbox.note_head(head);
+        list.inbox.note_position(position);
+        let mut rows = rows.rooms;
         rows.retain(|row| !list.is_over(&row.key, row.member.changed_seq));
         let caller = list.caller.clone();
         let read: BTreeSet<RoomKey> = rows.iter().map(|row| row.key.clone()).collect();
@@ -85,7 +89,10 @@ impl Task {
                 .or_default()
                 .insert(user.clone());
         }
-        self.hub.follow(read.into_iter().collect()).await;
+        let inbox = RoomKey::inbox(user);
+        self.hub
+            .follow(read.into_iter().chain([inbox]).collect())
+            .await;
         for key in doubtful {
             self.look(caller.clone(), key, Seq::ZERO);
         }
