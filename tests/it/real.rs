@@ -11,6 +11,7 @@ mod duplicates;
 mod last_source;
 mod membership;
 mod open_send;
+mod people;
 mod presence;
 mod probes;
 mod registry;
