@@ -79,6 +79,9 @@ pub(crate) enum AuthError {
     /// A one-time ticket came again.
     #[error("the ticket was used before")]
     Used,
+    /// The store did not say what a ticket is good for.
+    #[error("the store did not answer")]
+    Unavailable,
     /// Its user signed out.
     #[error("the sign-in it comes from is over")]
     SignedOut,
@@ -99,6 +102,9 @@ impl AuthError {
     pub(crate) fn refusal(self) -> Refusal {
         match self {
             Self::Expired => Refusal::new(Code::TokenExpired, "the token's time is over"),
+            Self::Unavailable => {
+                Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000)
+            }
             _ => Refusal::new(Code::Unauthenticated, "no valid credential"),
         }
     }

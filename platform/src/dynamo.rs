@@ -27,6 +27,7 @@ mod sessions;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod users;
 
 use std::time::Duration;

@@ -14,7 +14,7 @@ mod framing;
 mod heart_beat;
 mod history;
 mod hostile;
-mod identity_provider;
+pub(crate) mod identity_provider;
 mod inbox;
 mod leaving;
 mod limits;

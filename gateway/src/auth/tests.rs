@@ -318,7 +318,7 @@ fn a_ticket_is_good_once_and_for_half_a_minute() {
         is_admin: false,
         expires_at_s: NOW_S + 600,
     };
-    let ticket = tickets.issue(&identity, NOW_S).unwrap();
+    let ticket = tickets.issue_here(&identity, NOW_S).unwrap();
     assert_eq!(
         tickets.redeem_here(&ticket, NOW_S + 30),
         Err(AuthError::Expired)
@@ -345,6 +345,6 @@ async fn a_ticket_is_no_access_token() {
         is_admin: true,
         expires_at_s: NOW_S + 600,
     };
-    let ticket = tickets.issue(&identity, NOW_S).unwrap();
+    let ticket = tickets.issue_here(&identity, NOW_S).unwrap();
     assert_eq!(verify(&ticket).await, Err(AuthError::Claim("typ")));
 }

@@ -125,10 +125,8 @@ impl Connection {
                     (None, Some(credential), _) => check(&gateway, &credential).await,
                     (None, None, Some(ticket)) => {
                         let now_s = clock::unix_ms() / 1_000;
-                        gateway
-                            .tickets
-                            .redeem(&ticket, &gateway.source.cache, now_s)
-                            .await
+                        let tickets = &gateway.tickets;
+                        tickets.redeem(&ticket, &gateway.source, now_s).await
                     }
                     (None, None, None) => Err(AuthError::Malformed),
                 };

@@ -278,9 +278,9 @@ pub(super) fn membership_event(user: &User, key: RoomKey, change: MemberChange) 
     extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, &[Code::Internal]])))),
 )]
 pub(super) async fn ticket(State(gateway): State<Arc<Gateway>>, signed_in: SignedIn) -> Answer {
-    let ticket = gateway
-        .tickets
-        .issue(&signed_in.identity, clock::unix_ms() / 1_000)?;
+    let (store, now_s) = (&gateway.source.store, clock::unix_ms() / 1_000);
+    let issued = gateway.tickets.issue(&signed_in.identity, store, now_s);
+    let ticket = issued.await?;
     let expires_in = TICKET_TTL_S;
     Ok(Json(Ticket { ticket, expires_in }).into_response())
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::OnceCell};
 
 use crate::harness::{
-    Frame, System,
+    Frame, StompClient, System,
     rest::Rest,
     system::{Shape, Stack},
     user::{self, User},
@@ -29,17 +29,20 @@ const ISSUER: &str = "https://id.example";
 async fn trusting() -> &'static System {
     static TRUSTING: OnceCell<System> = OnceCell::const_new();
     TRUSTING
-        .get_or_init(|| async {
-            let url = serve().await;
-            let settings = [
-                ("ROOMLOG_JWT_SECRET", ""),
-                ("ROOMLOG_JWT_JWKS_URL", url.as_str()),
-                ("ROOMLOG_JWT_ISSUER", ISSUER),
-                ("ROOMLOG_JWT_AUDIENCE", "chat"),
-            ];
-            System::start_with(Shape::single(Stack::chosen()), &settings).await
-        })
+        .get_or_init(|| trusting_in(Shape::single(Stack::chosen())))
         .await
+}
+
+/// A system of this shape that does so.
+pub(crate) async fn trusting_in(shape: Shape) -> System {
+    let url = serve().await;
+    let settings = [
+        ("ROOMLOG_JWT_SECRET", ""),
+        ("ROOMLOG_JWT_JWKS_URL", url.as_str()),
+        ("ROOMLOG_JWT_ISSUER", ISSUER),
+        ("ROOMLOG_JWT_AUDIENCE", "chat"),
+    ];
+    System::start_with(shape, &settings).await
 }
 
 /// Serves the key set, on a thread of its own: the tests share it and each has a runtime of its own.
@@ -77,7 +80,7 @@ fn signed(claims: &Value, private: &str, kid: &str) -> String {
 }
 
 /// Somebody the provider vouches for, in this role.
-fn vouched(system: &System, id: &str, role: Option<&str>) -> User {
+pub(crate) fn vouched(system: &System, id: &str, role: Option<&str>) -> User {
     let mut claims = claims(id);
     if let Some(role) = role {
         claims["role"] = role.into();
@@ -160,6 +163,23 @@ async fn nobody_signs_up_or_in_here() {
     assert_eq!(answer.refusal(), (404, "accounts-off"));
     let guest = nobody.post("auth/guest", json!({"name": "Guest"})).await;
     assert_eq!(guest.refusal(), (404, "accounts-off"));
+}
+
+#[tokio::test]
+async fn a_ticket_for_a_user_of_the_provider_is_good_once_and_is_kept_as_a_hash() {
+    let system = trusting().await;
+    let zoe = vouched(system, "ticketed", None);
+    let issued = zoe.rest.post("ws-tickets", json!({})).await.ok();
+    let ticket = issued["ticket"].as_str().expect("a ticket");
+    let rows = format!("{:?}", system.rows("sessions").await);
+    assert!(rows.contains("ticket:") && !rows.contains(ticket), "{rows}");
+    let first = StompClient::by_ticket(&zoe.http, ticket).await;
+    assert_eq!(first.expect("CONNECTED").header("user-name"), zoe.id);
+    for spent in [ticket, "", "0123"] {
+        let refused = StompClient::by_ticket(&zoe.http, spent).await;
+        let error = refused.expect_err("an ERROR");
+        assert_eq!(error.header("code"), "unauthenticated", "{spent}");
+    }
 }
 
 #[tokio::test]

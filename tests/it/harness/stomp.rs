@@ -113,6 +113,23 @@ impl StompClient {
         Ok(client)
     }
 
+    /// Opens the socket with a ticket and signs in by it; CONNECTED, or the ERROR.
+    pub(crate) async fn by_ticket(http: &str, ticket: &str) -> Result<Frame, Frame> {
+        let door = Door {
+            query: Some(format!("ticket={ticket}")),
+            ..Door::default()
+        };
+        let mut client = Self::knock(http, door).await.expect("an upgrade");
+        let connect = Frame::new("CONNECT").with("accept-version", "1.2");
+        client.send(&connect).await;
+        let is_answer = |frame: &Frame| matches!(&*frame.command, "CONNECTED" | "ERROR");
+        let answer = client.frame("an answer to CONNECT", is_answer).await;
+        match answer.command.as_str() {
+            "CONNECTED" => Ok(answer),
+            _ => Err(answer),
+        }
+    }
+
     /// The same for a client that asks for a heart-beat a second, so that it knows silence from the end.
     pub(crate) async fn try_connect_beating(
         http: &str,

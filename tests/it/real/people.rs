@@ -4,12 +4,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::harness::{
-    Frame, Shape, Stack, StompClient, System, User,
-    device::Device,
-    rest::Rest,
-    stomp::Door,
-    wait::{SOON, until},
+use crate::{
+    behaviour::identity_provider,
+    harness::{
+        Frame, Shape, Stack, StompClient, System, User,
+        device::Device,
+        rest::Rest,
+        wait::{SOON, until},
+    },
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -44,20 +46,9 @@ async fn connects(http: &str, entrance: &Value) -> StompClient {
 
 /// Shows a ticket; the user it was good for, or the code of the ERROR.
 async fn shows(http: &str, ticket: &str) -> Result<String, String> {
-    let door = Door {
-        query: Some(format!("ticket={ticket}")),
-        ..Door::default()
-    };
-    let mut client = StompClient::knock(http, door).await.expect("an upgrade");
-    client
-        .send(&Frame::new("CONNECT").with("accept-version", "1.2"))
-        .await;
-    let is_answer = |frame: &Frame| matches!(&*frame.command, "CONNECTED" | "ERROR");
-    let answer = client.frame("an answer", is_answer).await;
-    match answer.command.as_str() {
-        "CONNECTED" => Ok(answer.header("user-name").to_owned()),
-        _ => Err(answer.header("code").to_owned()),
-    }
+    let answer = StompClient::by_ticket(http, ticket).await;
+    let connected = answer.map_err(|error| error.header("code").to_owned())?;
+    Ok(connected.header("user-name").to_owned())
 }
 
 async fn ticket(user: &User) -> String {
@@ -116,16 +107,31 @@ async fn logging_out_everywhere_ends_every_sign_in_at_the_other_gateway_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_of_one_gateway_is_good_once_over_both() {
     let system = two().await;
+    is_good_once_over_both(system, &system.user("ada")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_is_one_where_only_an_identity_provider_signs() {
+    let shape = Shape {
+        gateways: 2,
+        ..Shape::single(Stack::Real { brokers: 1 })
+    };
+    let system = identity_provider::trusting_in(shape).await;
+    let zoe = identity_provider::vouched(&system, "zoe", None);
+    is_good_once_over_both(&system, &zoe).await;
+}
+
+/// Each ticket of a user's at the first gateway.
+async fn is_good_once_over_both(system: &System, user: &User) {
     let (here, there) = (system.http(0), system.http(1));
-    let ada = system.user("ada");
-    let first = ticket(&ada).await;
-    assert_eq!(shows(&there, &first).await, Ok(ada.id.clone()));
+    let first = ticket(user).await;
+    assert_eq!(shows(&there, &first).await, Ok(user.id.clone()));
     let used = Err("unauthenticated".to_owned());
     assert_eq!(shows(&here, &first).await, used);
     assert_eq!(shows(&there, &first).await, used);
     // Of two who come at once, one gets in.
     for _ in 0..5 {
-        let second = ticket(&ada).await;
+        let second = ticket(user).await;
         let (one, other) = tokio::join!(shows(&here, &second), shows(&there, &second));
         assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
     }
