@@ -112,15 +112,14 @@ impl Passwords {
         stored: Option<String>,
     ) -> Result<Checked, Refusal> {
         let _turn = self.turn().await?;
-        let stranger = Arc::clone(&self.stranger);
-        off_the_async_threads(move || match stored {
-            Some(stored) => checked(&password.0, &stored),
-            None => {
-                checked(&password.0, &stranger);
-                Checked::Wrong
-            }
+        let is_known = stored.is_some();
+        let hash = stored.map_or_else(|| Arc::clone(&self.stranger), Arc::from);
+        let checked = off_the_async_threads(move || checked(&password.0, &hash)).await?;
+        // Only now, when the work was done either way.
+        Ok(match is_known {
+            true => checked,
+            false => Checked::Wrong,
         })
-        .await
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
@@ -222,6 +221,26 @@ mod tests {
         assert_eq!(check("battery staple", Some(hash)).await, Checked::Wrong);
         assert_eq!(check("correct horse", None).await, Checked::Wrong);
         assert_eq!(check("x", Some("no hash".into())).await, Checked::Wrong);
+    }
+
+    #[tokio::test]
+    async fn who_is_unknown_costs_the_work_of_an_account_and_never_gets_in() {
+        let strange = Passwords {
+            stranger: hashed("correct horse").into(),
+            ..Passwords::new()
+        };
+        let unknown = strange.check(typed("correct horse"), None).await;
+        assert_eq!(unknown.unwrap(), Checked::Wrong);
+        // Argon2's work follows from these alone.
+        let work = |phc: &str| {
+            let hash = PasswordHash::new(phc).unwrap();
+            let params = Params::try_from(&hash).unwrap();
+            let cost = (params.m_cost(), params.t_cost(), params.p_cost());
+            (hash.algorithm, hash.version, cost, params.output_len())
+        };
+        let passwords = Passwords::new();
+        let account = passwords.hash(typed("correct horse")).await.unwrap();
+        assert_eq!(work(&passwords.stranger), work(&account));
     }
 
     #[tokio::test]
