@@ -1,4 +1,4 @@
-//! What gateways tell each other about users: who signed out, and who is shown in another way.
+//! What gateways tell each other about users: who signed out, who is shown in another way, and what somebody says to all.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -29,6 +29,8 @@ pub(crate) enum Note {
     Ended(Ending),
     /// A user is shown in another way, since this moment in milliseconds since the Unix epoch.
     Profile(UserId, u64),
+    /// A notice of this user's to everyone is under way, by its id.
+    Notice(UserId, String),
 }
 
 /// What was read of the bulletin.
@@ -48,6 +50,7 @@ impl Note {
             Self::Ended(Ending::One(user, session)) => format!("ended/{user}/{session}"),
             Self::Ended(Ending::Before(user, version)) => format!("ended-before/{user}/{version}"),
             Self::Profile(user, at_ms) => format!("profile/{user}/{at_ms}"),
+            Self::Notice(user, id) => format!("notice/{user}/{id}"),
         }
     }
 
@@ -60,6 +63,7 @@ impl Note {
             "ended" => Some(Self::Ended(Ending::One(user, rest.into()))),
             "ended-before" => Some(Self::Ended(Ending::Before(user, rest.parse().ok()?))),
             "profile" => Some(Self::Profile(user, rest.parse().ok()?)),
+            "notice" => Some(Self::Notice(user, rest.into())),
             _ => None,
         }
     }
@@ -140,6 +144,7 @@ impl Board {
                     match Note::parse(&text) {
                         Some(Note::Ended(ending)) => gateway.users.end(&ending, until_s),
                         Some(Note::Profile(user, _)) => shown_anew.push(user),
+                        Some(Note::Notice(user, id)) => follow_notice(gateway, user, id),
                         None => {}
                     }
                 }
@@ -150,6 +155,13 @@ impl Board {
         show_anew(gateway, shown_anew).await?;
         (self.seen, self.read_to) = (seen, Some(now));
         Ok(())
+    }
+}
+
+/// Helps to bring a notice to everyone.
+fn follow_notice(gateway: &Gateway, sender: UserId, id: String) {
+    if !gateway.notices.note(sender, id) {
+        tracing::warn!("too many notices are under way; one is left to the other gateways");
     }
 }
 
@@ -177,7 +189,8 @@ mod tests {
         for note in [
             Note::Ended(Ending::One(alice.clone(), "0123".into())),
             Note::Ended(Ending::Before(alice.clone(), 3)),
-            Note::Profile(alice, 1_763_700_000_000),
+            Note::Profile(alice.clone(), 1_763_700_000_000),
+            Note::Notice(alice, "a/b".into()),
         ] {
             assert_eq!(Note::parse(&note.to_text()), Some(note));
         }

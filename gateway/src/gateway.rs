@@ -23,6 +23,7 @@ use crate::{
     clock,
     doors::Doors,
     hub::{Caller, ConnectionId, Echo, Hub, Purpose, Source, unsent},
+    notices::Notices,
     presence::Presence,
     publish::Record,
     reads::ReadMarks,
@@ -50,6 +51,7 @@ pub(crate) struct Gateway {
     /// Where files are; `None` where none can be uploaded.
     pub(crate) files: Option<Files>,
     pub(crate) reads: ReadMarks,
+    pub(crate) notices: Notices,
     pub(crate) presence: Presence,
     pub(crate) room_lists: RoomLists,
     pub(crate) readiness: Readiness,

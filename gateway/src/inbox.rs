@@ -1,9 +1,6 @@
 //! Inboxes: letters the gateway itself sends, and how far their readers are. Letters that follow from events of rooms
 //! are the persister's.
 
-use std::sync::Arc;
-
-use futures_util::{StreamExt as _, stream};
 use roomlog_core::{
     code::Refusal,
     event::Sender,
@@ -21,9 +18,6 @@ use crate::{
     publish::Record,
     room_list::Heard,
 };
-
-/// Letters of one notice to everyone that are under way at the same time.
-const LETTERS_AT_ONCE: usize = 64;
 
 impl Gateway {
     /// Puts a letter into somebody's inbox. Again for the same cause, it is there once.
@@ -102,41 +96,5 @@ impl Gateway {
         };
         self.source.links.signal(key, signal);
         Ok(())
-    }
-}
-
-/// Puts a notice into the inbox of everyone there is. Whoever stops it begins it again under the same id.
-pub(crate) async fn tell_everyone(gateway: Arc<Gateway>, sender: Sender, text: String, id: String) {
-    let letter = Letter {
-        text,
-        ..Letter::of_people(About::Notice)
-    };
-    let cause = format!("everyone/{id}");
-    let mut after: Option<String> = None;
-    let mut told = 0;
-    loop {
-        let page = match gateway.source.store.everyone(after.as_deref()).await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::error!(%error, told, "a notice did not reach everyone; send it again under its id");
-                return;
-            }
-        };
-        let letters = stream::iter(page.users).map(|reader| {
-            let (gateway, cause) = (&gateway, &cause);
-            let (sender, letter) = (sender.clone(), letter.clone());
-            async move { gateway.leave_letter(&reader, sender, letter, cause).await }
-        });
-        let sent: Vec<_> = letters.buffer_unordered(LETTERS_AT_ONCE).collect().await;
-        told += sent.iter().filter(|sent| sent.is_ok()).count();
-        if let Some(Err(refusal)) = sent.into_iter().find(Result::is_err) {
-            tracing::error!(%refusal, told, "a notice did not reach everyone; send it again under its id");
-            return;
-        }
-        after = page.next;
-        if after.is_none() {
-            tracing::info!(target: "audit", user = %sender.id, told, "a notice went to everyone");
-            return;
-        }
     }
 }

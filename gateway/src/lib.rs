@@ -20,6 +20,7 @@ mod http;
 mod hub;
 mod inbox;
 mod metrics;
+mod notices;
 mod outbox;
 mod presence;
 mod profile;

@@ -34,6 +34,7 @@ use crate::{
     http,
     hub::{Hub, Source},
     metrics,
+    notices::Notices,
     presence::Presence,
     readers::Readers,
     reads::ReadMarks,
@@ -177,6 +178,7 @@ pub async fn run(
         doors: Doors::new(&limits),
         files,
         reads: ReadMarks::start(producer.clone(), &source, &behind),
+        notices: Notices::default(),
         presence,
         limits,
         source,
@@ -190,6 +192,7 @@ pub async fn run(
         return Ok(());
     }
     behind.spawn(board.follow(Arc::clone(&gateway), behind.clone()));
+    behind.spawn(Notices::follow(Arc::clone(&gateway), behind.clone()));
     let address = listener.local_addr().unwrap_or(config.gateway.listen.0);
     readiness.serves("http", address.to_string());
     let served = behind.spawn(http::serve(

@@ -19,6 +19,7 @@ mod item;
 mod members;
 mod mentions;
 mod moves;
+mod notices;
 mod partitions;
 mod rooms;
 mod rows;
@@ -54,6 +55,7 @@ pub use self::{
     members::{MemberPage, READS_AT_ONCE, ReadMark},
     mentions::{MENTION_BATCHES_AT_ONCE, Mention},
     moves::{MEMBERS_PER_MOVE_MAX, MembershipMove, RoomMove},
+    notices::NoticeRow,
     rooms::{Moved, PublicPage, RoomNames},
     rows::{
         EventRow, KeyShards, MemberRow, PartitionRow, PublicRoom, RoomRow, RoomsOfRow, TopicRow,

@@ -10,6 +10,7 @@ mod drain;
 mod duplicates;
 mod last_source;
 mod membership;
+mod notices;
 mod open_send;
 mod people;
 mod presence;

@@ -23,7 +23,7 @@ use super::{
     problem::{Answer, Problem},
     request::{Body, Parameters, Raw, SignedIn},
 };
-use crate::{gateway::Gateway, hub::page_to_show, inbox::tell_everyone, publish::fresh_id};
+use crate::{gateway::Gateway, hub::page_to_show, publish::fresh_id};
 
 /// Letters of one page, where nothing else is asked for, and at most.
 const PAGE_DEFAULT: u64 = 50;
@@ -152,8 +152,8 @@ pub(super) async fn read(
 /// Puts a notice into everyone's inbox.
 #[utoipa::path(
     post, path = "/notices", tag = "inbox", operation_id = "tellEveryone", params(IdempotencyKey), request_body = Notice,
-    responses((status = 202, body = Told, description = "It is on its way.")),
-    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, &[Code::Forbidden]])))),
+    responses((status = 202, body = Told, description = "It is on its way, and will not be lost.")),
+    extensions(("x-refusals" = json!(refusals(&[SIGNED_IN, BODY, &[Code::Forbidden, Code::Overloaded]])))),
 )]
 pub(super) async fn tell_all(
     State(gateway): State<Arc<Gateway>>,
@@ -169,7 +169,6 @@ pub(super) async fn tell_all(
     let id = idempotency_key(&headers)?.unwrap_or_else(fresh_id);
     let id = id.as_str().to_owned();
     let sender = signed_in.user.sender();
-    let told = tell_everyone(Arc::clone(&gateway), sender, notice.text, id.clone());
-    tokio::spawn(told);
+    gateway.tell_everyone(sender, notice.text, &id).await?;
     Ok((StatusCode::ACCEPTED, Json(Told { id })).into_response())
 }

@@ -15,6 +15,7 @@ pub(super) mod name {
     pub(in super::super) const ACCEPTED: &str = "accepted";
     pub(in super::super) const ACTIVE_AT: &str = "active_at";
     pub(in super::super) const ACCOUNT: &str = "account";
+    pub(in super::super) const AFTER: &str = "after";
     pub(in super::super) const AT: &str = "at";
     pub(in super::super) const ATTACHMENT: &str = "attachment";
     pub(in super::super) const AVATAR: &str = "avatar";

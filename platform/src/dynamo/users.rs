@@ -99,11 +99,11 @@ impl Store {
         }
     }
 
-    /// Users, a page at a time, in no order.
+    /// Users, a page of at most `limit` at a time, in no order.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn everyone(&self, after: Option<&str>) -> Result<Everyone, StoreError> {
+    pub async fn everyone(&self, after: Option<&str>, limit: u16) -> Result<Everyone, StoreError> {
         let page = self
             .client
             .scan()
@@ -116,6 +116,7 @@ impl Store {
             .set_exclusive_start_key(
                 after.map(|key| Item::from_iter([named(name::USER, text(key))])),
             )
+            .limit(i32::from(limit))
             .send()
             .await
             .map_err(StoreError::of)?;
