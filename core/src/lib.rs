@@ -28,6 +28,7 @@ pub mod room_log;
 pub mod room_state;
 pub mod session;
 pub mod signal;
+pub mod silence;
 pub mod slow_mode;
 pub mod standing;
 pub mod stomp;

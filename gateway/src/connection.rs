@@ -6,6 +6,7 @@ mod listing;
 mod looking;
 mod requests;
 mod sending;
+mod silence;
 mod subscription;
 mod wire;
 
@@ -29,6 +30,7 @@ use roomlog_core::{
     resend::Resends,
     session::{Action, Done, RequestId, Session, SubIndex},
     signal::TypingPace,
+    silence::Silence,
     stomp::Version,
 };
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -112,6 +114,8 @@ pub(crate) struct Connection {
     lagging: HashSet<SubIndex>,
     behind_ms: Option<u64>,
     stalled_ms: Option<u64>,
+    /// How long nothing came from the client.
+    silence: Silence,
     pings: (u64, u32),
     drain_ms: Option<u64>,
 }
@@ -186,6 +190,7 @@ impl Connection {
         let frames = per_second(limits.frames_per_second, frames_at_once);
         let subscriptions_max = u32::try_from(limits.subscriptions_max).unwrap_or(u32::MAX);
         let subscribes = per_second(limits.subscribes_per_second, subscriptions_max);
+        let silence = Silence::new(gateway.config.gateway.silence.as_millis(), now_ms);
         Self {
             id: gateway.connection_id(),
             session: Session::new(config, &session_id, upgraded.version, now_ms),
@@ -211,6 +216,7 @@ impl Connection {
             lagging: HashSet::new(),
             behind_ms: None,
             stalled_ms: None,
+            silence,
             pings: (0, 0),
             drain_ms: None,
         }
@@ -287,6 +293,9 @@ impl Connection {
 
     fn apply(&mut self, event: Event) {
         let now_ms = clock::monotonic_ms();
+        if matches!(event, Event::Input(_)) {
+            self.silence.heard(now_ms);
+        }
         match event {
             Event::Input(Input::Bytes(bytes)) => {
                 let actions = self.session.receive(&bytes, now_ms);
@@ -304,12 +313,8 @@ impl Connection {
                 "a WebSocket message beyond the limit",
             )),
             Event::Input(Input::Broken(code)) => {
-                self.send_away(&Refusal::new(
-                    Code::BadFrame,
-                    "this is no WebSocket as RFC 6455 has it",
-                ));
-                // WebSocket has its own word for what is wrong.
-                self.closing = self.closing.map(|(_, reason)| (code, reason));
+                let said = "this is no WebSocket as RFC 6455 has it";
+                self.send_away_with(code, &Refusal::new(Code::BadFrame, said));
             }
             Event::Taken(Taken::Deliveries, deliveries) => self.deliver(deliveries, now_ms),
             Event::Taken(Taken::Overflow, _) => self.fall_behind(now_ms),
@@ -336,6 +341,7 @@ impl Connection {
             self.session.next_deadline(),
             self.drain_ms,
             self.paused_ms,
+            Some(self.silence.next_deadline_ms()),
             self.stalled_ms.map(|at_ms| at_ms + STALL_MAX_MS),
             self.behind_ms.map(|at_ms| at_ms + BEHIND_MAX_MS),
         ];
@@ -361,6 +367,7 @@ impl Connection {
         }
         let actions = self.session.on_deadline(now_ms);
         self.perform(actions);
+        self.mind_silence(now_ms);
         let is_over =
             |since_ms: Option<u64>, max_ms| since_ms.is_some_and(|at_ms| at_ms + max_ms <= now_ms);
         if is_over(self.stalled_ms, STALL_MAX_MS) || is_over(self.behind_ms, BEHIND_MAX_MS) {
@@ -396,6 +403,12 @@ impl Connection {
         metrics::refusal(refusal.code);
         let actions = self.session.refuse(refusal);
         self.perform(actions);
+    }
+
+    /// The same where WebSocket has its own word for what is wrong.
+    fn send_away_with(&mut self, close_code: u16, refusal: &Refusal) {
+        self.send_away(refusal);
+        self.closing = self.closing.map(|(_, reason)| (close_code, reason));
     }
 
     fn complete(&mut self, request: RequestId, outcome: Result<Done, Refusal>, now_ms: u64) {

@@ -203,6 +203,10 @@ pub struct Gateway {
     /// The heart-beat offered to clients, in both directions. Never below 1 s.
     #[config(env = "ROOMLOG_HEART_BEAT", default = "10s")]
     pub heart_beat: Span,
+    /// How long nothing may come from a client, whatever heart-beats it agreed on: after half of it the gateway sends a
+    /// WebSocket ping, and who has not even answered that by its end counts as lost. Never below 1 s.
+    #[config(env = "ROOMLOG_SILENCE", default = "40s")]
+    pub silence: Span,
     /// Over how long a stopping gateway spreads the closing of its connections, so that clients do not come back all at once.
     #[config(env = "ROOMLOG_DRAIN", default = "10s")]
     pub drain: Span,
@@ -239,7 +243,7 @@ pub struct Presence {
     #[config(env = "ROOMLOG_PRESENCE_LEASE", default = "30s")]
     pub lease: Span,
     /// How long a user whose connection broke counts as online: a client that comes back meanwhile neither leaves nor
-    /// joins. With the time it takes to notice a broken connection, twice the heart-beat, it should stay below 60 s.
+    /// joins. With the time it takes to notice a broken connection, `gateway.silence`, it should stay below 60 s.
     #[config(env = "ROOMLOG_PRESENCE_HOLD", default = "10s")]
     pub hold: Span,
     /// Rooms with more users online are shown by numbers and a sample of names.

@@ -26,6 +26,8 @@ pub(super) struct Wire {
     socket: WebSocket,
     output: VecDeque<Utf8Bytes>,
     output_bytes: usize,
+    /// Whether a ping is to go out, before anything else.
+    wants_ping: bool,
     /// Whether the socket holds bytes that have not left.
     is_unflushed: bool,
     /// Whether the socket took a frame since this was last asked.
@@ -57,6 +59,7 @@ impl Wire {
             socket,
             output: VecDeque::new(),
             output_bytes: 0,
+            wants_ping: false,
             is_unflushed: false,
             has_moved: false,
         }
@@ -68,9 +71,19 @@ impl Wire {
         self.output.push_back(frame);
     }
 
+    /// Asks the client for a sign of life, which every WebSocket answers by itself.
+    pub(super) fn ping(&mut self) {
+        self.wants_ping = true;
+    }
+
     /// Whether everything that was pushed has left.
     pub(super) fn is_idle(&self) -> bool {
-        self.output.is_empty() && !self.is_unflushed
+        self.output.is_empty() && !self.wants_ping && !self.is_unflushed
+    }
+
+    /// Whether nothing is read, as too much waits to be written.
+    pub(super) fn holds_back(&self) -> bool {
+        self.output_bytes > UNWRITTEN_BYTES_MAX
     }
 
     /// Whether the client took something since this was last asked.
@@ -80,6 +93,12 @@ impl Wire {
 
     /// Writes what waits: all frames, then one flush. Ready once nothing is left to write.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        if self.wants_ping {
+            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
+            self.wants_ping = false;
+            self.is_unflushed = true;
+            Pin::new(&mut self.socket).start_send(Message::Ping(bytes::Bytes::new()))?;
+        }
         while !self.output.is_empty() {
             ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
             if let Some(frame) = self.output.pop_front() {
@@ -100,7 +119,7 @@ impl Wire {
 
     /// The next thing the client does; pending while too much waits to be written to it.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        if self.output_bytes > UNWRITTEN_BYTES_MAX {
+        if self.holds_back() {
             // Writing goes on and wakes this task.
             return Poll::Pending;
         }

@@ -161,6 +161,7 @@ fn times(config: &Config) -> Result<(), ConfigError> {
         ("ROOMLOG_SESSION_IDLE_TTL", config.accounts.session_idle_ttl),
         ("ROOMLOG_SESSION_TTL", config.accounts.session_ttl),
         ("ROOMLOG_HEART_BEAT", config.gateway.heart_beat),
+        ("ROOMLOG_SILENCE", config.gateway.silence),
         ("ROOMLOG_PRESENCE_LEASE", config.presence.lease),
     ] {
         let Span(span) = time;

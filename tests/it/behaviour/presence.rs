@@ -1,9 +1,15 @@
 //! Who is here: online and looking, over all of a user's devices.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use serde_json::{Value, json};
 
 use crate::harness::{
     Frame, Room, Shape, Stack, StompClient, System, User,
+    socket::{FINAL, PING, PONG, Socket},
     wait::{SOON, until},
 };
 
@@ -111,15 +117,15 @@ async fn a_user_is_online_from_the_first_device_to_the_last() {
 
 #[tokio::test]
 async fn a_reconnect_is_neither_a_leave_nor_a_join() {
-    let hold = ("ROOMLOG_PRESENCE_HOLD", "5s");
+    // Long against a reconnect, however busy the machine is.
+    let hold = ("ROOMLOG_PRESENCE_HOLD", "15s");
     let system = System::start_with(Shape::single(Stack::chosen()), &[hold]).await;
     let mut scene = Scene::set(&system).await;
     let first = scene.bob.connects().await;
     assert_eq!(scene.presence().await, scene.bob_is("online"));
     drop(first);
-    let second = scene.bob.connects().await;
+    let mut second = scene.bob.connects().await;
     // The next that is heard of him is that he looks at the room.
-    let mut second = second;
     scene.sends(&mut second, "focus").await;
     assert_eq!(scene.viewers().await, json!([scene.bob.id]));
     drop(second);
@@ -129,6 +135,59 @@ async fn a_reconnect_is_neither_a_leave_nor_a_join() {
         (&json!(scene.bob.id), &json!("offline"))
     );
     assert_eq!(scene.viewers().await, json!([]));
+}
+
+/// A connection that has agreed on no heart-beats.
+async fn beatless(user: &User) -> Socket {
+    Socket::signed_in(&user.http, &user.token, &[("heart-beat", "0,0")]).await
+}
+
+/// Answers pings as RFC 6455 demands and says nothing else, for ever; counts the answers.
+async fn answers_pings(mut socket: Socket, answered: Arc<AtomicUsize>) {
+    while let Some(piece) = socket.piece().await {
+        assert_eq!(piece.first_octet, FINAL | PING, "{piece:?}");
+        socket.send(FINAL | PONG, &piece.payload).await;
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    panic!("the connection was closed");
+}
+
+#[tokio::test]
+async fn who_answers_no_ping_goes_offline_without_any_heart_beat_and_who_does_stays() {
+    // Half of the silence is for the answer: long against any delay of a busy machine.
+    let settings = [("ROOMLOG_SILENCE", "10s"), ("ROOMLOG_PRESENCE_HOLD", "1s")];
+    let system = System::start_with(Shape::single(Stack::chosen()), &settings).await;
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| system.user(name));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    carol.joins(&room).await;
+    let answered = Arc::<AtomicUsize>::default();
+    let living = answers_pings(beatless(&carol).await, Arc::clone(&answered));
+    let living = tokio::spawn(living);
+    let mut deaf = beatless(&bob).await;
+    let asked = deaf.piece().await.expect("a ping");
+    assert_eq!(asked.first_octet, FINAL | PING, "{asked:?}");
+    let (frames, close) = deaf.rest().await;
+    let error = frames.last().expect("an ERROR");
+    assert_eq!(
+        (error.command.as_str(), error.header("code"), close),
+        ("ERROR", "bad-request", Some(1002))
+    );
+    let path = format!("rooms/{room}/presence");
+    until("Bob to be offline for everyone", SOON, async || {
+        let online = alice.rest.get(&path).await.ok();
+        let is_over = online["online"] == json!([carol.id]);
+        let bob = asks(&alice, &bob.id).await;
+        (is_over && bob["status"] == "offline" && bob["last_active"].is_u64()).then_some(())
+    })
+    .await;
+    until("Carol to have answered often", SOON, async || {
+        assert!(!living.is_finished(), "Carol was sent away");
+        (answered.load(Ordering::Relaxed) >= 4).then_some(())
+    })
+    .await;
+    assert_eq!(asks(&alice, &carol.id).await["status"], "online");
+    living.abort();
 }
 
 #[tokio::test]

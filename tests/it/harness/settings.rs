@@ -20,6 +20,8 @@ pub(super) fn common(table_prefix: &str) -> Vec<(String, String)> {
         ("ROOMLOG_SENDS_BURST", "100000"),
         ("ROOMLOG_SENDS_PER_SECOND", "100000"),
         ("ROOMLOG_SIGN_INS_PER_MINUTE", "0"),
+        // A client of the harness answers a ping only while it is asked for something.
+        ("ROOMLOG_SILENCE", "1h"),
         ("ROOMLOG_SUBSCRIBES_PER_SECOND", "0"),
         ("ROOMLOG_TABLE_PREFIX", table_prefix),
         ("ROOMLOG_TOPICS_PARTITIONS", "6"),
