@@ -3,6 +3,8 @@
 //! The owners' word on rooms needs no Redis; what Redis holds is for those who ask about users. Nothing waits for
 //! either: declarations go out when a link has room for them, and leases are renewed in batches.
 
+mod last_active;
+mod leases;
 mod look_up;
 
 use std::{
@@ -23,7 +25,7 @@ use roomlog_platform::{
     config,
     dynamo::Store,
     link::{LinkId, Links},
-    redis::{Cache, Lease, UserStatus},
+    redis::{Cache, UserStatus},
     shutdown::Shutdown,
     stored_event::StoredEvent,
 };
@@ -32,11 +34,11 @@ use tokio::{
     time::{MissedTickBehavior, interval as ticks},
 };
 
-use self::look_up::{DOUBTS_MAX, Doubt, LOOK_UPS_MAX};
+use self::{
+    last_active::{ABSENT_MAX, Absent},
+    look_up::{DOUBTS_MAX, Doubt, LOOK_UPS_MAX},
+};
 use crate::{clock, hub::ConnectionId};
-
-/// Renewals in the life of a lease: two may fail.
-const RENEWALS_PER_LEASE: u32 = 3;
 
 /// How often lost sessions are looked for whose time is over.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -44,9 +46,6 @@ const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Comings and goings that wait to be looked up and written. Beyond it one is dropped: the next renewal, or the end of
 /// the lease, makes up for it.
 const NEWS_MAX: usize = 16_384;
-
-/// Comings and goings written in one round trip.
-const NEWS_AT_ONCE: usize = 256;
 
 /// The presence of this gateway's users; a clone is the same.
 #[derive(Clone)]
@@ -61,6 +60,8 @@ struct Shared {
     gateway: String,
     lease: Duration,
     news: mpsc::Sender<News>,
+    /// Who left, to be written into their rows.
+    absent: mpsc::Sender<Absent>,
     look_ups: Semaphore,
     doubts: mpsc::Sender<Doubt>,
     /// When the rooms of all who are here are looked up again.
@@ -86,6 +87,8 @@ impl Presence {
     ) -> (Self, mpsc::Receiver<Doubt>) {
         let (doubts, in_doubt) = mpsc::channel(DOUBTS_MAX);
         let (news, received) = mpsc::channel(NEWS_MAX);
+        let (absent, left) = mpsc::channel(ABSENT_MAX);
+        shutdown.spawn(last_active::keep(store.clone(), left, shutdown.clone()));
         let hold_ms = config.hold.as_millis();
         let presence = Self(Arc::new(Shared {
             local: Mutex::new(Local::new(hold_ms)),
@@ -95,6 +98,7 @@ impl Presence {
             gateway: uuid::Uuid::new_v4().simple().to_string(),
             lease: config.lease.0,
             news,
+            absent,
             look_ups: Semaphore::new(LOOK_UPS_MAX),
             doubts,
             look_again: Mutex::default(),
@@ -187,7 +191,8 @@ impl Presence {
         totals.map(|(key, view)| (key, view.online_total)).collect()
     }
 
-    /// Whether users are online anywhere, and when they were last. Without Redis only those who are here are known.
+    /// Whether users are online anywhere, and when they were last. Without Redis only those who are here are known, and
+    /// when a user was last here is known from their row once Redis has forgotten it.
     pub(crate) async fn of_users(&self, users: &[UserId]) -> Result<Vec<UserStatus>, Refusal> {
         let here: Vec<bool> = {
             let local = self.lock();
@@ -209,16 +214,17 @@ impl Presence {
             }
         };
         let both = known.into_iter().zip(here);
-        Ok(both
-            .map(|(status, is_here)| UserStatus {
-                online: status.online || is_here,
-                last_active_ms: if is_here {
-                    Some(now_ms)
-                } else {
-                    status.last_active_ms
-                },
-            })
-            .collect())
+        let statuses = both.map(|(status, is_here)| UserStatus {
+            online: status.online || is_here,
+            last_active_ms: if is_here {
+                Some(now_ms)
+            } else {
+                status.last_active_ms
+            },
+        });
+        let mut statuses: Vec<UserStatus> = statuses.collect();
+        self.recall(users, &mut statuses).await;
+        Ok(statuses)
     }
 
     /// Changes what is known and carries out what follows.
@@ -242,55 +248,6 @@ impl Presence {
         }
     }
 
-    /// Looks up and writes what is new, much of it at once. Looking up comes first: it needs no Redis.
-    async fn write(self, mut news: mpsc::Receiver<News>, shutdown: Shutdown) {
-        let mut batch = Vec::new();
-        loop {
-            let taken = tokio::select! {
-                taken = news.recv_many(&mut batch, NEWS_AT_ONCE) => taken,
-                () = shutdown.begun() => return,
-            };
-            if taken == 0 {
-                return;
-            }
-            let (mut arrived, mut left) = (Vec::new(), Vec::new());
-            for news in batch.drain(..) {
-                match news {
-                    News::Arrived(user) => {
-                        let look_up = self.clone().look_up(user.clone(), shutdown.clone());
-                        shutdown.spawn(look_up);
-                        arrived.push(user);
-                    }
-                    News::Left(user) => left.push(user),
-                }
-            }
-            {
-                // Who came and went meanwhile is written as they are now.
-                let local = self.lock();
-                arrived.retain(|user| local.has(user));
-                left.retain(|user| !local.has(user));
-            }
-            let Shared { cache, gateway, .. } = &*self.0;
-            tolerate(cache.renew_sessions(gateway, &arrived, self.lease()).await);
-            tolerate(cache.end_sessions(gateway, &left, clock::unix_ms()).await);
-        }
-    }
-
-    /// Renews the leases of all who are here.
-    async fn renew(self, shutdown: Shutdown) {
-        let mut renewals = ticks((self.0.lease / RENEWALS_PER_LEASE).max(Duration::from_millis(1)));
-        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = renewals.tick() => {}
-                () = shutdown.begun() => return,
-            }
-            let users: Vec<UserId> = self.lock().users().cloned().collect();
-            let Shared { cache, gateway, .. } = &*self.0;
-            tolerate(cache.renew_sessions(gateway, &users, self.lease()).await);
-        }
-    }
-
     /// Ends the sessions that did not come back.
     async fn expire(self, shutdown: Shutdown) {
         let mut expiries = ticks(EXPIRY_INTERVAL);
@@ -302,13 +259,6 @@ impl Presence {
             }
             let now_ms = clock::monotonic_ms();
             self.change(|local| local.expire(now_ms));
-        }
-    }
-
-    fn lease(&self) -> Lease {
-        Lease {
-            now_ms: clock::unix_ms(),
-            holds: self.0.lease,
         }
     }
 
@@ -327,12 +277,5 @@ pub(crate) fn belonging(row: Membership) -> Belonging {
     Belonging {
         is_in: row.is_in(),
         at: row.changed_seq,
-    }
-}
-
-/// A lease that was not written is written with the next renewal.
-fn tolerate(written: Result<(), roomlog_platform::redis::CacheError>) {
-    if let Err(error) = written {
-        tracing::debug!(%error, "a lease was not written");
     }
 }

@@ -9,6 +9,7 @@ mod deleted;
 mod drain;
 mod duplicates;
 mod last_source;
+mod leases;
 mod membership;
 mod notices;
 mod open_send;

@@ -38,7 +38,7 @@ pub(super) enum Done {
     /// Events were written to the tails, or not.
     Tail,
     /// Presence was written, or not.
-    Places,
+    Places(bool),
     /// The snapshot was written, or not.
     Snapshot(Write, bool),
     /// The snapshot was read, or not.
@@ -128,8 +128,9 @@ impl Effects {
             cache.write_places(&places, lease).await?;
             cache.sweep_places(&sweep, lease.now_ms).await
         };
-        metrics::cache_write(metrics::CacheWrite::Presence, self.worked(written.await));
-        Done::Places
+        let worked = self.worked(written.await);
+        metrics::cache_write(metrics::CacheWrite::Presence, worked);
+        Done::Places(worked)
     }
 
     pub(super) async fn write_snapshot(self, write: Write) -> Done {

@@ -15,6 +15,10 @@ use crate::metrics;
 /// Renewals of what stands in Redis in the life of a lease: two may fail.
 const RENEWALS_PER_LEASE: u64 = 3;
 
+/// How soon a write that failed is made up for. The first command after Redis was away always fails, and who is here
+/// should not have to wait for the renewal after it.
+const RETRY_MS: u64 = 1_000;
+
 /// The presence of one partition.
 pub(super) struct Presence {
     roster: Roster,
@@ -22,7 +26,8 @@ pub(super) struct Presence {
     unwritten: HashMap<(RoomKey, UserId), Standing>,
     is_writing: bool,
     renew_every_ms: u64,
-    renewed_ms: u64,
+    /// When everything is written again.
+    renew_at_ms: u64,
 }
 
 /// What is to be written to Redis.
@@ -43,7 +48,7 @@ impl Presence {
             unwritten: HashMap::new(),
             is_writing: false,
             renew_every_ms: (lease_ms / RENEWALS_PER_LEASE).max(1),
-            renewed_ms: 0,
+            renew_at_ms: 0,
         }
     }
 
@@ -94,8 +99,8 @@ impl Presence {
             return None;
         }
         let mut sweep = HashSet::new();
-        if now_ms >= self.renewed_ms + self.renew_every_ms {
-            self.renewed_ms = now_ms;
+        if now_ms >= self.renew_at_ms {
+            self.renew_at_ms = now_ms + self.renew_every_ms;
             for (key, user, standing) in self.roster.everyone() {
                 sweep.insert(key.clone());
                 self.unwritten.insert((key.clone(), user.clone()), standing);
@@ -114,8 +119,11 @@ impl Presence {
         })
     }
 
-    /// A write ended. One that failed is made up for by the next renewal.
-    pub(super) fn written(&mut self) {
+    /// A write ended. One that failed is made up for by a renewal, which then comes soon.
+    pub(super) fn written(&mut self, worked: bool, now_ms: u64) {
         self.is_writing = false;
+        if !worked {
+            self.renew_at_ms = self.renew_at_ms.min(now_ms + RETRY_MS);
+        }
     }
 }

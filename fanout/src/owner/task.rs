@@ -371,7 +371,7 @@ impl Owner {
             }
             Done::Recalled => {}
             Done::Tail => self.state.tail.written(),
-            Done::Places => self.state.presence.written(),
+            Done::Places(worked) => self.state.presence.written(worked, now_ms),
             Done::Snapshot(write, worked) => {
                 self.state
                     .snapshots

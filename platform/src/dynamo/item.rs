@@ -42,6 +42,7 @@ pub(super) mod name {
     pub(in super::super) const ID: &str = "id";
     pub(in super::super) const INITIAL: &str = "initial";
     pub(in super::super) const KIND: &str = "kind";
+    pub(in super::super) const LAST_ACTIVE: &str = "last_active";
     pub(in super::super) const LISTED: &str = "listed";
     pub(in super::super) const LOCALE: &str = "locale";
     pub(in super::super) const LOGIN: &str = "login";
@@ -313,6 +314,16 @@ impl Change {
             "attribute_not_exists(#{placeholder}) OR #{placeholder} < :{placeholder}"
         ));
         self
+    }
+
+    /// The same beside a condition that was given before.
+    pub(super) fn and_forward(mut self, attribute: &str) -> Self {
+        let before = self.condition.take();
+        let mut both = self.if_forward(attribute);
+        let parts = before.into_iter().chain(both.condition.take());
+        let parts: Vec<String> = parts.map(|part| format!("({part})")).collect();
+        both.condition = Some(parts.join(" AND "));
+        both
     }
 
     /// Only if the row has no position or an earlier one than is set.

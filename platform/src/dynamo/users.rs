@@ -1,10 +1,12 @@
 //! Users: the rows that make a name and a picture of an id.
 
+use std::collections::HashMap;
+
 use roomlog_core::ids::UserId;
 
 use super::{
     Consistency, Moved, Store, StoreError,
-    item::{Change, Fields, Item, name, text},
+    item::{Change, Fields, Item, name, number, text},
     rows::{UserRow, name_keys, named},
     tables,
 };
@@ -97,6 +99,36 @@ impl Store {
             Moved::Forward => self.user(id, Consistency::Strong).await,
             Moved::Already => Ok(None),
         }
+    }
+
+    /// Keeps when a user was last here, in ms since the Unix epoch, unless a later time is kept or there is no such user.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn note_active(&self, id: &UserId, at_ms: u64) -> Result<(), StoreError> {
+        let change = Change::default()
+            .set(name::LAST_ACTIVE, number(at_ms))
+            .if_exists(name::USER)
+            .and_forward(name::LAST_ACTIVE);
+        let written = self.update(tables::USERS, user_key(id), change).await;
+        // Moved or not, the row says what it should.
+        written.map(drop)
+    }
+
+    /// When these users were last here, as far as their rows say; read consistently. An id may occur once only.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn last_active(&self, ids: &[UserId]) -> Result<HashMap<UserId, u64>, StoreError> {
+        let keys = ids.iter().map(user_key).collect();
+        let mut known = HashMap::new();
+        for item in self.batch_get(tables::USERS, keys).await? {
+            let mut row = Fields::of(tables::USERS, item);
+            if let Some(at_ms) = row.number(name::LAST_ACTIVE)? {
+                known.insert(row.parsed(name::USER, |id| UserId::parse(id).ok())?, at_ms);
+            }
+        }
+        Ok(known)
     }
 
     /// Users, a page of at most `limit` at a time, in no order.

@@ -8,7 +8,7 @@ use std::sync::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Frame, Room, Shape, Stack, StompClient, System, User,
+    Frame, Room, Shape, Stack, StompClient, System, User, redis,
     socket::{FINAL, PING, PONG, Socket},
     wait::{SOON, until},
 };
@@ -240,15 +240,28 @@ async fn presence_comes_back_by_itself_when_redis_is_wiped() {
     let lease = ("ROOMLOG_PRESENCE_LEASE", "2s");
     let system = System::start_with(Shape::single(Stack::chosen()), &[lease]).await;
     let scene = Scene::set(&system).await;
-    let client = redis::Client::open(system.redis.as_str()).expect("a valid address");
-    let mut redis = client
+    let bob = scene.bob.connects().await;
+    until("Bob to have a row", SOON, async || {
+        system.row_of(&scene.bob).await
+    })
+    .await;
+    says_goodbye(bob).await;
+    until("Bob's row to say when he left", SOON, async || {
+        let row = system.row_of(&scene.bob).await?;
+        row.contains_key("last_active").then_some(())
+    })
+    .await;
+    redis::wipe(&system.redis).await;
+    until("Bob to have been here, as his row says", SOON, async || {
+        let bob = asks(&scene.alice, &scene.bob.id).await;
+        (bob["status"] == "offline" && bob["last_active"].is_u64()).then_some(())
+    })
+    .await;
+    let client = ::redis::Client::open(system.redis.as_str()).expect("a valid address");
+    let redis = client
         .get_multiplexed_async_connection()
         .await
         .expect("Redis answers");
-    let _: () = redis::cmd("FLUSHALL")
-        .query_async(&mut redis)
-        .await
-        .expect("wiped");
     let keys = [
         format!("user:{{{}}}:sessions", scene.alice.id),
         format!("{{r:{}}}:online", scene.room),
@@ -256,7 +269,7 @@ async fn presence_comes_back_by_itself_when_redis_is_wiped() {
     for key in keys {
         let mut redis = redis.clone();
         until("the lease to be written again", SOON, async || {
-            let members: u64 = redis::cmd("ZCARD")
+            let members: u64 = ::redis::cmd("ZCARD")
                 .arg(&key)
                 .query_async(&mut redis)
                 .await

@@ -4,6 +4,7 @@ use super::{
     super::{
         dynamo,
         traffic::{Seen, Sight},
+        user::User,
     },
     System, TABLE_PREFIX,
 };
@@ -19,6 +20,12 @@ impl System {
     /// Every row of a table, straight from DynamoDB.
     pub(crate) async fn rows(&self, table: &str) -> Vec<dynamo::Row> {
         dynamo::scan(&dynamo::client(&self.dynamodb), &self.table(table)).await
+    }
+
+    /// A user's row, if they have one by now.
+    pub(crate) async fn row_of(&self, user: &User) -> Option<dynamo::Row> {
+        let mut rows = self.rows("users").await.into_iter();
+        rows.find(|row| row.get("user").and_then(|id| id.as_s().ok()) == Some(&user.id))
     }
 
     /// Every event DynamoDB holds, by room and in order.
