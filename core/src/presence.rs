@@ -1,12 +1,14 @@
 //! Who is here: sessions of users, what their gateways declare of them, and what a room's members are shown.
 //!
-//! Three machines, none of which knows a clock:
+//! Four machines, none of which knows a clock:
 //! - [`Local`] is a gateway's: the sessions of its users, and what follows for each of their rooms;
 //! - [`Roster`] is an owner's: what all gateways declared of the rooms of a partition. A declaration holds as long as
 //!   the gateway's stream, and for a lease beyond it, so that a gateway that comes back changes nothing;
-//! - [`Mirror`] is a gateway's again: what the owners say of one room, joined, and what of it is news.
+//! - [`Mirror`] is a gateway's again: what the owners say of one room, joined, and what of it is news;
+//! - [`Circles`] is a gateway's too: the friends of its users, and which of those are online.
 
 mod belonging;
+mod circles;
 mod local;
 mod look_again;
 mod mirror;
@@ -15,6 +17,7 @@ mod roster;
 use std::collections::BTreeSet;
 
 pub use belonging::Belonging;
+pub use circles::Circles;
 pub use local::{Declaration, Effect, Ending, Local, SessionId};
 pub use look_again::LookAgain;
 pub use mirror::{Mirror, News};

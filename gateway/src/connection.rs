@@ -92,7 +92,7 @@ pub(crate) struct Connection {
     subscriptions: HashMap<SubIndex, Subscription>,
     /// Subscriptions to signals.
     listening: HashMap<SubIndex, Listening>,
-    /// Subscriptions to the user's list of rooms.
+    /// Subscriptions to the user's lists.
     listings: HashMap<SubIndex, Listing>,
     typing: TypingPace,
     looking: Looking,
@@ -136,7 +136,7 @@ enum Outcome {
     Pulled(SubIndex, Result<Batch, Refusal>),
     /// A subscription to signals may begin, or not.
     Granted(SubIndex, RequestId, Result<(), Refusal>),
-    /// A subscription to the list of rooms may begin.
+    /// A subscription to a list may begin.
     Lists(SubIndex, RequestId),
     /// A subscription to signals has begun, or not.
     Listens(SubIndex, Result<(), Refusal>),

@@ -52,6 +52,9 @@ impl Gateway {
                     _ => at_ms,
                 };
                 let accepted = standing == Friendship::Friends;
+                if step == Step::Accept {
+                    self.friend_lists.changed([user, friend]);
+                }
                 self.tell_of_friend(friend, sender, accepted, since_ms)
                     .await?;
                 return Ok((standing, step));
@@ -67,6 +70,7 @@ impl Gateway {
         while backoff.attempts() < TRIES {
             let done = self.source.store.unfriend(user, friend).await;
             if done.map_err(|error| store_refusal(&error))? {
+                self.friend_lists.changed([user, friend]);
                 return Ok(());
             }
             backoff.wait().await;

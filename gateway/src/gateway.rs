@@ -22,6 +22,7 @@ use crate::{
     auth::{AuthError, Identity, Tickets, Verifier},
     clock,
     doors::Doors,
+    friend_list::FriendLists,
     hub::{Caller, ConnectionId, Echo, Hub, Purpose, Source, unsent},
     notices::Notices,
     presence::Presence,
@@ -54,6 +55,7 @@ pub(crate) struct Gateway {
     pub(crate) notices: Notices,
     pub(crate) presence: Presence,
     pub(crate) room_lists: RoomLists,
+    pub(crate) friend_lists: FriendLists,
     pub(crate) readiness: Readiness,
     /// Tells connections to go.
     pub(crate) drain: Shutdown,

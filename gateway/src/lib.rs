@@ -14,6 +14,7 @@ mod clock;
 mod connection;
 mod devices;
 mod doors;
+mod friend_list;
 mod friends;
 mod gateway;
 mod http;

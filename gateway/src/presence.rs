@@ -16,7 +16,7 @@ use std::{
 use roomlog_core::{
     code::{Code, Refusal},
     event::Kind,
-    ids::{RoomKey, UserId},
+    ids::{RoomKey, Seq, UserId},
     partition::partition_of,
     presence::{Belonging, Effect, Ending, Local, LookAgain, SessionId, View, moved_by},
     room_state::Membership,
@@ -112,7 +112,19 @@ impl Presence {
 
     /// A session begins.
     pub(crate) fn open(&self, user: &UserId, connection: ConnectionId) {
-        self.change(|local| local.open(user, SessionId(connection.0)));
+        self.change(|local| {
+            let is_first = !local.has(user);
+            let mut effects = local.open(user, SessionId(connection.0));
+            if is_first {
+                // In their inbox they are alone: whoever asks who is there asks about them.
+                let own = Belonging {
+                    is_in: true,
+                    at: Seq::ZERO,
+                };
+                effects.extend(local.found(user, [(RoomKey::inbox(user), own)]));
+            }
+            effects
+        });
     }
 
     /// A session ends.
@@ -189,6 +201,21 @@ impl Presence {
         let views = self.0.links.presence(keys, true).await;
         let totals = views.into_iter();
         totals.map(|(key, view)| (key, view.online_total)).collect()
+    }
+
+    /// Whether users are online anywhere, where the owners of their inboxes answered: it needs no Redis, and one that
+    /// took over a moment ago may not know of everybody yet.
+    pub(crate) async fn online(&self, users: &[UserId]) -> Vec<(UserId, bool)> {
+        let keys: Vec<RoomKey> = users.iter().map(RoomKey::inbox).collect();
+        let totals = self.online_totals(&keys).await;
+        let local = self.lock();
+        let both = users.iter().zip(&keys);
+        both.filter_map(|(user, key)| {
+            let is_here = local.has(user);
+            let online = is_here || totals.get(key).map(|total| *total > 0)?;
+            Some((user.clone(), online))
+        })
+        .collect()
     }
 
     /// Whether users are online anywhere, and when they were last. Without Redis only those who are here are known, and

@@ -11,6 +11,7 @@ mod dev;
 mod devices;
 mod doors;
 mod framing;
+pub(crate) mod friends;
 mod heart_beat;
 mod history;
 mod hostile;

@@ -32,6 +32,8 @@ pub enum Topic {
     Signals(RoomId),
     /// The user's list of rooms.
     Rooms,
+    /// The user's friends.
+    Friends,
     /// The user's inbox.
     Inbox,
     /// Refusals of this session's own requests.
@@ -119,6 +121,7 @@ impl Topic {
     pub fn parse(destination: &str) -> Option<Self> {
         match destination {
             "/user/queue/rooms" => return Some(Self::Rooms),
+            "/user/queue/friends" => return Some(Self::Friends),
             "/user/queue/inbox" => return Some(Self::Inbox),
             "/user/queue/errors" => return Some(Self::Errors),
             _ => {}
@@ -139,6 +142,7 @@ impl Topic {
             Self::Room(room) => format!("/topic/rooms/{room}"),
             Self::Signals(room) => format!("/topic/rooms/{room}/signals"),
             Self::Rooms => "/user/queue/rooms".into(),
+            Self::Friends => "/user/queue/friends".into(),
             Self::Inbox => "/user/queue/inbox".into(),
             Self::Errors => "/user/queue/errors".into(),
         }
@@ -150,6 +154,7 @@ impl Topic {
             Self::Room(room) => format!("{room}-{number}"),
             Self::Signals(room) => format!("{room}-signals-{number}"),
             Self::Rooms => format!("rooms-{number}"),
+            Self::Friends => format!("friends-{number}"),
             Self::Inbox => format!("inbox-{number}"),
             Self::Errors => format!("errors-{number}"),
         }

@@ -22,7 +22,8 @@ const RETRY_MS: u64 = 1_000;
 /// The presence of one partition.
 pub(super) struct Presence {
     roster: Roster,
-    /// What Redis has not been told, the latest per place: at most as many as the roster holds.
+    /// What Redis has not been told, the latest per place: at most as many as the roster holds. Inboxes are left out, as
+    /// their users' sessions are there.
     unwritten: HashMap<(RoomKey, UserId), Standing>,
     is_writing: bool,
     renew_every_ms: u64,
@@ -69,6 +70,9 @@ impl Presence {
         self.roster.expire(now_ms);
         let changes = self.roster.changes();
         for change in &changes {
+            if change.key.is_inbox() {
+                continue;
+            }
             let places = change.users.iter();
             self.unwritten.extend(
                 places.map(|(user, standing)| ((change.key.clone(), user.clone()), *standing)),
@@ -101,7 +105,8 @@ impl Presence {
         let mut sweep = HashSet::new();
         if now_ms >= self.renew_at_ms {
             self.renew_at_ms = now_ms + self.renew_every_ms;
-            for (key, user, standing) in self.roster.everyone() {
+            let everyone = self.roster.everyone();
+            for (key, user, standing) in everyone.filter(|(key, ..)| !key.is_inbox()) {
                 sweep.insert(key.clone());
                 self.unwritten.insert((key.clone(), user.clone()), standing);
             }

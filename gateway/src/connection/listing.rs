@@ -1,4 +1,4 @@
-//! A connection's subscriptions to its user's list of rooms.
+//! A connection's subscriptions to its user's lists, of rooms and of friends.
 
 use std::sync::Arc;
 
@@ -11,21 +11,30 @@ use roomlog_core::{
 use super::{Connection, Outcome, requests::not_signed_in};
 use crate::{hub::Subscriber, outbox::Delivery};
 
-/// One subscription to the list.
+/// One subscription to a list.
 #[derive(Debug)]
 pub(super) struct Listing {
+    of: Listed,
     envelope: Envelope,
     ack: AckMode,
 }
 
+/// What is on a list.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Listed {
+    Rooms,
+    Friends,
+}
+
 impl Connection {
-    /// Grants a subscription to the list; by way of the event loop, as the session is being asked.
-    pub(super) fn list_rooms(&mut self, subscribe: Subscribe) {
+    /// Grants a subscription to a list; by way of the event loop, as the session is being asked.
+    pub(super) fn list(&mut self, subscribe: Subscribe, of: Listed) {
         if self.member.is_none() {
             return self.finish(subscribe.request, Err(not_signed_in()));
         }
         let (index, request) = (subscribe.index, subscribe.request);
         let listing = Listing {
+            of,
             envelope: subscribe.envelope,
             ack: subscribe.ack,
         };
@@ -59,27 +68,33 @@ impl Connection {
             envelope: listing.envelope.clone(),
             outbox: Arc::clone(&self.outbox),
         };
-        let begun = self
-            .gateway
-            .room_lists
-            .subscribe(member.caller.clone(), subscriber);
+        let gateway = &self.gateway;
+        let begun = match listing.of {
+            Listed::Rooms => gateway
+                .room_lists
+                .subscribe(member.caller.clone(), subscriber),
+            Listed::Friends => gateway.friend_lists.subscribe(subscriber),
+        };
         if let Err(refusal) = begun {
             // Silence would look like an empty list.
             self.send_away(&refusal);
         }
     }
 
-    /// Ends a subscription; `true` if it was one to the list.
+    /// Ends a subscription; `true` if it was one to a list.
     pub(super) fn stop_listing(&mut self, index: SubIndex) -> bool {
-        let (Some(member), Some(_)) = (&self.member, self.listings.remove(&index)) else {
+        let (Some(member), Some(listing)) = (&self.member, self.listings.remove(&index)) else {
             return false;
         };
-        let lists = &self.gateway.room_lists;
-        lists.unsubscribe(&member.caller.user, self.id, index);
+        let (gateway, user) = (&self.gateway, &member.caller.user);
+        match listing.of {
+            Listed::Rooms => gateway.room_lists.unsubscribe(user, self.id, index),
+            Listed::Friends => gateway.friend_lists.unsubscribe(user, self.id, index),
+        }
         true
     }
 
-    /// Writes a part of the list; gives the delivery back where it is none.
+    /// Writes a part of a list; gives the delivery back where it is none.
     pub(super) fn deliver_listing(&mut self, delivery: Delivery) -> Option<Delivery> {
         let Some(listing) = self.listings.get(&delivery.index) else {
             return Some(delivery);

@@ -14,6 +14,7 @@ use roomlog_schemas::json;
 
 use super::{
     Connection, Member, Outcome,
+    listing::Listed,
     subscription::{self, Subscription},
 };
 use crate::{
@@ -218,12 +219,14 @@ impl Connection {
         if let Err(empty) = self.subscribes.take(1) {
             return self.finish(subscribe.request, Err(empty.into()));
         }
-        if subscribe.topic == Topic::Rooms {
-            return self.list_rooms(subscribe);
-        }
-        if let Topic::Signals(room) = &subscribe.topic {
-            let key = RoomKey::from(room);
-            return self.listen(subscribe, key);
+        match &subscribe.topic {
+            Topic::Rooms => return self.list(subscribe, Listed::Rooms),
+            Topic::Friends => return self.list(subscribe, Listed::Friends),
+            Topic::Signals(room) => {
+                let key = RoomKey::from(room);
+                return self.listen(subscribe, key);
+            }
+            _ => {}
         }
         let Subscribe {
             request,

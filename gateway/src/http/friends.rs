@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse as _};
-use roomlog_core::{code::Code, friendship::Step, ids::UserId};
+use roomlog_core::{
+    code::Code,
+    friendship::{Friendship as Standing, Step},
+    ids::UserId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,7 +16,7 @@ use super::{
     openapi::{COMMAND, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Other, SignedIn},
-    shape::Person,
+    shape::{Person, status},
 };
 use crate::gateway::Gateway;
 
@@ -30,6 +34,8 @@ struct Friend {
     state: &'static str,
     /// Since when, in milliseconds since the Unix epoch.
     since: i64,
+    /// `online` or `offline`, of friends alone; null where it is not known at the moment.
+    status: Option<&'static str>,
 }
 
 /// How one stands to somebody now.
@@ -53,6 +59,15 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>, signed_in: SignedI
     let users = store.users(&ids).await;
     let users = users.map_err(|error| Problem::store(&error))?;
     let known: BTreeMap<_, _> = users.iter().map(|user| (&user.id, user)).collect();
+    let friends = rows.iter();
+    let friends = friends.filter(|row| row.standing == Standing::Friends);
+    let friends: Vec<UserId> = friends.map(|row| row.friend.clone()).collect();
+    let online: BTreeMap<_, _> = gateway
+        .presence
+        .online(&friends)
+        .await
+        .into_iter()
+        .collect();
     let items = rows.iter().map(|row| {
         let user = known.get(&row.friend);
         let id = row.friend.as_str();
@@ -64,6 +79,7 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>, signed_in: SignedI
             },
             state: row.standing.as_str(),
             since: row.since_ms,
+            status: online.get(&row.friend).map(|is| status(*is)),
         }
     });
     let items = items.collect();

@@ -15,7 +15,7 @@ use super::{
     openapi::{BODY, MEMBERS, SIGNED_IN, refusals},
     problem::{Answer, Problem},
     request::{Body, Room, SignedIn},
-    shape::{Online, Status, Statuses, Viewers},
+    shape::{self, Online, Status, Statuses, Viewers},
 };
 use crate::{gateway::Gateway, hub::Purpose};
 
@@ -91,7 +91,7 @@ pub(super) async fn query(
     let statuses = gateway.presence.of_users(&users).await?;
     let statuses = users.iter().zip(statuses).map(|(user, status)| Status {
         user: user.as_str().to_owned(),
-        status: if status.online { "online" } else { "offline" },
+        status: shape::status(status.online),
         last_active: status.last_active_ms,
     });
     let users = statuses.collect();

@@ -85,6 +85,11 @@ pub(super) struct Status {
     pub(super) last_active: Option<u64>,
 }
 
+/// How it is called whether a user is online.
+pub(super) fn status(online: bool) -> &'static str {
+    if online { "online" } else { "offline" }
+}
+
 /// Whether this gateway takes clients.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Ready {

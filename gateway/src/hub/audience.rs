@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 use roomlog_core::{
-    ids::{Seq, UserId},
+    ids::{Count, Seq, UserId},
     session::SubIndex,
-    stomp::{Envelope, Provenance},
+    stomp::{Envelope, MessageFrame, Provenance},
 };
 
-use super::shown::Shown;
+use super::shown::{Shown, text};
 use crate::{
     metrics,
     outbox::{Delivery, Outbox},
@@ -45,6 +45,20 @@ struct Live {
     outbox: Arc<Outbox>,
     /// The first event it has not got yet.
     next: Seq,
+}
+
+// === impl Subscriber ===
+
+impl Subscriber {
+    /// Queues a MESSAGE of a topic without a log; `false` where the subscription takes none until it begins anew.
+    pub(crate) fn push_signal(&self, number: u64, frame: &MessageFrame) -> bool {
+        self.outbox.push_signal(Delivery {
+            index: self.index,
+            seq: Seq(number),
+            count: Count::ZERO,
+            frame: text(frame.sealed(&self.envelope, Provenance::Live)),
+        })
+    }
 }
 
 // === impl Audience ===

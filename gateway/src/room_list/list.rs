@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::ws::Utf8Bytes;
 use roomlog_core::{
-    ids::{Count, RoomKey, Seq},
+    ids::{RoomKey, Seq},
     session::SubIndex,
-    stomp::{Mark, MessageFrame, Provenance},
+    stomp::{Mark, MessageFrame},
     unread::Badge,
 };
 use serde_json::{Value, json};
@@ -15,8 +14,7 @@ use tokio::sync::oneshot;
 use super::entry::{Entry, Item, Level};
 use crate::{
     clock,
-    hub::{Caller, ConnectionId, Subscriber, text},
-    outbox::Delivery,
+    hub::{Caller, ConnectionId, Subscriber},
 };
 use roomlog_core::code::Refusal;
 
@@ -249,9 +247,7 @@ impl List {
             json!({ "type": "snapshot", "rooms": rooms, "total": self.total(), "inbox": inbox });
         self.number += 1;
         let frame = frame(self.number, &snapshot);
-        let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
-        let delivered = delivery(&subscriber, self.number, sealed);
-        if subscriber.outbox.push_signal(delivered) {
+        if subscriber.push_signal(self.number, &frame) {
             self.subscribers.push(subscriber);
         }
     }
@@ -260,13 +256,9 @@ impl List {
         change["total"] = total.clone();
         self.number += 1;
         let (number, frame) = (self.number, frame(self.number, &change));
-        self.subscribers.retain(|subscriber| {
-            let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
-            // Who takes nothing more begins anew by themselves.
-            subscriber
-                .outbox
-                .push_signal(delivery(subscriber, number, sealed))
-        });
+        // Who takes nothing more begins anew by themselves.
+        self.subscribers
+            .retain(|subscriber| subscriber.push_signal(number, &frame));
     }
 }
 
@@ -274,15 +266,6 @@ impl List {
 fn inbox_json(inbox: &Badge) -> Value {
     let (head, read) = (inbox.head().seq, inbox.position().seq);
     json!({ "head": head.max(read).0, "read_seq": read.0, "unread": inbox.unread() })
-}
-
-fn delivery(to: &Subscriber, number: u64, frame: Utf8Bytes) -> Delivery {
-    Delivery {
-        index: to.index,
-        seq: Seq(number),
-        count: Count::ZERO,
-        frame,
-    }
 }
 
 fn frame(number: u64, body: &Value) -> MessageFrame {

@@ -214,6 +214,7 @@ async fn comes(user: &User, room: &str) -> Socket {
         &format!("/topic/rooms/{room}"),
         &format!("/topic/rooms/{room}/signals"),
         "/user/queue/rooms",
+        "/user/queue/friends",
         "/user/queue/errors",
     ];
     let subscribe = |topic: &&str| Frame::subscribe(topic, topic);

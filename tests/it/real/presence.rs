@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Frame, Role, Shape, Stack, StompClient, System, User, wait::a_moment};
+use crate::{
+    behaviour::friends::{Circle, befriend},
+    harness::{Frame, Role, Shape, Stack, StompClient, System, User, wait::a_moment},
+};
 
 async fn presence(client: &mut StompClient) -> (String, String) {
     loop {
@@ -178,4 +181,35 @@ async fn who_joins_or_leaves_by_another_gateway_is_shown_so_and_a_killed_gateway
     system.restart(Role::Gateway, 2).await;
     let _carol = carol.at(&system.http(2)).connects().await;
     sight.shows(&[&alice, &carol]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_friend_at_another_gateway_is_seen_to_come_and_goes_with_it_while_redis_is_down() {
+    let settings = [
+        ("ROOMLOG_PRESENCE_LEASE", "3s"),
+        ("ROOMLOG_PRESENCE_HOLD", "1s"),
+    ];
+    let shape = Shape {
+        gateways: 2,
+        ..Shape::single(Stack::Real { brokers: 1 })
+    };
+    let mut system = System::start_with(shape, &settings).await;
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| system.user(name));
+    befriend(&alice, &bob).await;
+    befriend(&carol, &alice).await;
+    let mut circle = Circle::of(&alice).await;
+    circle
+        .shows(&[(&bob, "offline"), (&carol, "offline")])
+        .await;
+    system.servers().redis.process().kill();
+    let second = system.http(1);
+    let mut of_bob = bob.at(&second).connects().await;
+    let _carol = carol.at(&second).connects().await;
+    circle.shows(&[(&bob, "online"), (&carol, "online")]).await;
+    of_bob.request(Frame::new("DISCONNECT")).await;
+    circle.shows(&[(&bob, "offline"), (&carol, "online")]).await;
+    system.kill(Role::Gateway, 1);
+    circle
+        .shows(&[(&bob, "offline"), (&carol, "offline")])
+        .await;
 }

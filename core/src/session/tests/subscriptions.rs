@@ -36,6 +36,7 @@ fn every_topic_and_alias_has_its_canonical_name() {
             "/topic/rooms/lobby/signals",
         ),
         ("/user/queue/rooms", Topic::Rooms, "/user/queue/rooms"),
+        ("/user/queue/friends", Topic::Friends, "/user/queue/friends"),
         ("/user/queue/inbox", Topic::Inbox, "/user/queue/inbox"),
     ] {
         let subscribe = subscribed(&subscribe_to(&mut Client::open(), "0", destination));

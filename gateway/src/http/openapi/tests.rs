@@ -124,6 +124,7 @@ fn the_asyncapi_document_names_every_destination_and_no_other() {
         Topic::Room(room.clone()),
         Topic::Signals(room.clone()),
         Topic::Rooms,
+        Topic::Friends,
         Topic::Inbox,
         Topic::Errors,
     ];
