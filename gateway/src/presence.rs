@@ -218,17 +218,16 @@ impl Presence {
         .collect()
     }
 
-    /// Whether users are online anywhere, and when they were last. Without Redis only those who are here are known, and
-    /// when a user was last here is known from their row once Redis has forgotten it.
+    /// Whether users are online anywhere, and when they were last. Owners and Redis both know the one, so either of them
+    /// may be new or away; the other is known from users' rows too, once Redis has forgotten it.
     pub(crate) async fn of_users(&self, users: &[UserId]) -> Result<Vec<UserStatus>, Refusal> {
-        let here: Vec<bool> = {
-            let local = self.lock();
-            users.iter().map(|user| local.has(user)).collect()
-        };
         let now_ms = clock::unix_ms();
-        let known = match self.0.cache.statuses(users, now_ms).await {
+        let statuses = self.0.cache.statuses(users, now_ms);
+        let (online, known) = tokio::join!(self.online(users), statuses);
+        let online: HashMap<UserId, bool> = online.into_iter().collect();
+        let known = match known {
             Ok(known) => known,
-            Err(_) if here.iter().all(|is_here| *is_here) => {
+            Err(_) if users.iter().all(|user| online.contains_key(user)) => {
                 vec![UserStatus::default(); users.len()]
             }
             Err(error) => {
@@ -240,14 +239,13 @@ impl Presence {
                 ));
             }
         };
-        let both = known.into_iter().zip(here);
-        let statuses = both.map(|(status, is_here)| UserStatus {
-            online: status.online || is_here,
-            last_active_ms: if is_here {
-                Some(now_ms)
-            } else {
-                status.last_active_ms
-            },
+        let both = users.iter().zip(known);
+        let statuses = both.map(|(user, status)| {
+            let online = status.online || online.get(user) == Some(&true);
+            UserStatus {
+                online,
+                last_active_ms: online.then_some(now_ms).or(status.last_active_ms),
+            }
         });
         let mut statuses: Vec<UserStatus> = statuses.collect();
         self.recall(users, &mut statuses).await;

@@ -206,6 +206,9 @@ async fn a_friend_at_another_gateway_is_seen_to_come_and_goes_with_it_while_redi
     let mut of_bob = bob.at(&second).connects().await;
     let _carol = carol.at(&second).connects().await;
     circle.shows(&[(&bob, "online"), (&carol, "online")]).await;
+    let query = json!({"users": [bob.id]});
+    let asked = alice.rest.post("presence/query", query).await.ok();
+    assert_eq!(asked["users"][0]["status"], "online");
     of_bob.request(Frame::new("DISCONNECT")).await;
     circle.shows(&[(&bob, "offline"), (&carol, "online")]).await;
     system.kill(Role::Gateway, 1);
