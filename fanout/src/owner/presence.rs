@@ -132,3 +132,57 @@ impl Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use roomlog_platform::config::Span;
+
+    use super::*;
+
+    /// With a user online in this room, which was told.
+    fn presence_in(key: &str) -> Presence {
+        let mut presence = Presence::new(&config::Presence {
+            lease: Span(Duration::from_secs(30)),
+            hold: Span(Duration::ZERO),
+            names_max: 100,
+        });
+        let alice = Declaration {
+            key: RoomKey::parse(key).unwrap(),
+            user: UserId::parse("alice").unwrap(),
+            standing: Standing {
+                online: true,
+                viewing: false,
+            },
+        };
+        presence.declare(GatewayId(1), vec![alice]);
+        assert_eq!(presence.tick(0).len(), 1);
+        presence
+    }
+
+    #[test]
+    fn everything_is_written_three_times_a_lease_and_soon_where_that_failed() {
+        let mut presence = presence_in("room");
+        assert_eq!(presence.begin_write(0).unwrap().places.len(), 1);
+        presence.written(true, 5);
+        assert!(presence.begin_write(9_999).is_none());
+        assert_eq!(presence.begin_write(10_000).unwrap().places.len(), 1);
+        presence.written(false, 10_005);
+        assert!(presence.begin_write(10_005 + RETRY_MS - 1).is_none());
+        let again = presence.begin_write(10_005 + RETRY_MS).unwrap();
+        assert_eq!((again.places.len(), again.sweep.len()), (1, 1));
+    }
+
+    #[test]
+    fn who_is_in_their_own_inbox_is_counted_and_not_written() {
+        let mut presence = presence_in("@alice");
+        let total = Said::decode(&presence.total(&RoomKey::parse("@alice").unwrap()));
+        let Ok(Said::Whole(_, view)) = total else {
+            panic!("{total:?}");
+        };
+        assert_eq!(view.online_total, 1);
+        assert!(presence.begin_write(0).is_none());
+    }
+}
