@@ -144,7 +144,8 @@ impl Signals {
     /// Whether positions are to be fetched now; [`Self::take_positions`] must follow. Not before an owner has spoken:
     /// from then on it tells what is read after the fetch.
     pub(super) fn wants_positions(&mut self) -> bool {
-        let wants = !self.is_fetching && self.presence.is_known() && !self.waiting.is_empty();
+        let is_wanted = self.is_owed || !self.waiting.is_empty();
+        let wants = is_wanted && !self.is_fetching && self.presence.is_known();
         self.is_fetching |= wants;
         wants
     }
@@ -171,8 +172,9 @@ impl Signals {
             |(since_ms, _): &mut (u64, Subscriber)| *since_ms + SNAPSHOT_WAIT_MS <= now_ms;
         let greeted: Vec<_> = self.waiting.extract_if(.., is_over).collect();
         let heard = self.heard.clone();
+        // Whether they are being fetched already or no owner has spoken yet.
+        self.is_owed |= !greeted.is_empty();
         for (_, subscriber) in greeted {
-            self.is_owed |= self.is_fetching;
             self.begin(key, subscriber, &heard);
         }
     }
