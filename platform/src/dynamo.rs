@@ -30,6 +30,7 @@ mod tables;
 mod tests;
 mod tickets;
 mod users;
+mod written;
 
 use std::time::Duration;
 
@@ -132,8 +133,12 @@ impl Store {
                 loader = loader.region(Region::new(LOCAL_REGION));
             }
         }
+        let written = written::Written {
+            prefix: config.table_prefix.clone(),
+        };
+        let client = aws_sdk_dynamodb::config::Builder::from(&loader.load().await);
         Self {
-            client: Client::new(&loader.load().await),
+            client: Client::from_conf(client.interceptor(written).build()),
             tables: tables::Tables::prefixed(&config.table_prefix),
         }
     }

@@ -8,6 +8,7 @@ pub mod dynamo;
 pub mod kafka;
 pub mod link;
 pub mod message_trace;
+mod metrics;
 pub mod readiness;
 pub mod redis;
 pub mod registry;

@@ -79,6 +79,7 @@ impl Telemetry {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), LATENCY_BUCKETS_S)
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(|error| TelemetryError::Taken(error.to_string()))?;
+        crate::metrics::describe();
         if let Some(traces) = &traces {
             global::set_tracer_provider(traces.clone());
         }
