@@ -145,6 +145,7 @@ impl Command {
 
     /// Carries the command out.
     pub(super) fn run(&self, keyspace: &mut Keyspace, request: &[Bytes]) -> Reply {
+        keyspace.note_call(self.name);
         (self.run)(keyspace, request.get(1..).unwrap_or_default()).into()
     }
 }

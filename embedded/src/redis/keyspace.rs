@@ -37,6 +37,8 @@ pub(super) struct Keyspace {
     expiring: BTreeSet<(u64, Bytes)>,
     watchers: HashMap<Bytes, Vec<Alarm>>,
     now_ms: u64,
+    /// How often each command was carried out.
+    calls: BTreeMap<&'static str, u64>,
 }
 
 /// A kind of value that grows out of nothing and is gone when it is empty.
@@ -112,6 +114,16 @@ impl Keyspace {
                 self.touch(&key);
             }
         }
+    }
+
+    /// Notes that a command is carried out.
+    pub(super) fn note_call(&mut self, command: &'static str) {
+        *self.calls.entry(command).or_default() += 1;
+    }
+
+    /// How often each command was carried out, those of keys that are gone too.
+    pub(super) fn calls(&self) -> &BTreeMap<&'static str, u64> {
+        &self.calls
     }
 
     pub(super) fn now_ms(&self) -> u64 {

@@ -40,7 +40,11 @@ static RUN: LazyLock<String> = LazyLock::new(|| {
     format!("{:08x}{nanos:032x}", std::process::id())
 });
 
-pub(super) fn info(keys: &mut Keyspace, _: &[Bytes]) -> Outcome {
+pub(super) fn info(keys: &mut Keyspace, sections: &[Bytes]) -> Outcome {
+    let is_calls = |section: &Bytes| section.eq_ignore_ascii_case(b"commandstats");
+    if sections.iter().any(is_calls) {
+        return Ok(Reply::text(calls(keys)));
+    }
     let (keys, run) = (keys.len(), &*RUN);
     Ok(Reply::text(format!(
         "# Server\r\nredis_version:{VERSION}\r\nredis_mode:standalone\r\nrun_id:{run}\r\n\
@@ -48,6 +52,17 @@ pub(super) fn info(keys: &mut Keyspace, _: &[Bytes]) -> Outcome {
          # Cluster\r\ncluster_enabled:0\r\n\
          # Keyspace\r\ndb0:keys={keys},expires=0,avg_ttl=0\r\n"
     )))
+}
+
+/// How often each command was carried out; the times a server tells beside are left out.
+fn calls(keys: &Keyspace) -> String {
+    let lines = keys.calls().iter().map(|(command, calls)| {
+        let command = command.to_ascii_lowercase();
+        format!("cmdstat_{command}:calls={calls}\r\n")
+    });
+    std::iter::once("# Commandstats\r\n".to_owned())
+        .chain(lines)
+        .collect()
 }
 
 /// Clients that ask for the table of commands do without it.

@@ -221,6 +221,11 @@ impl Server {
         )?;
         let info: String = calls.call("INFO server").await?;
         ensure(info.contains("redis_version:"), "no version in INFO")?;
+        let calls_of_ping = calls.call::<String>("INFO commandstats").await?;
+        ensure(
+            calls_of_ping.contains("cmdstat_ping:calls="),
+            "no calls in INFO",
+        )?;
         let time: Vec<String> = calls.call("TIME").await?;
         same("TIME", time.len(), 2)?;
         let error = calls.refused("SELECT 99").await?;
