@@ -29,8 +29,6 @@ mod traffic;
 #[path = "load/wire.rs"]
 mod wire;
 
-use std::process::Command;
-
 use harness::Stack;
 
 /// Marks the process that is the control.
@@ -127,15 +125,6 @@ fn main() {
         caught_up = Some(report);
     }
     if given("--write") {
-        page::write(&commit(), &reports, caught_up.as_ref());
+        page::write(&figures::commit(), &reports, caught_up.as_ref());
     }
-}
-
-/// The commit measured.
-fn commit() -> String {
-    let git = Command::new("git")
-        .args(["describe", "--always", "--dirty"])
-        .output();
-    git.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .unwrap_or_default()
 }

@@ -9,6 +9,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use criterion::Criterion;
@@ -82,6 +83,15 @@ pub(crate) fn page() -> String {
 
 pub(crate) fn write(page: &str) {
     fs::write(PAGE, page).unwrap();
+}
+
+/// The commit measured.
+pub(crate) fn commit() -> String {
+    let git = Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .output();
+    git.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
 }
 
 // === criterion ===
