@@ -27,3 +27,4 @@ mod store_stall;
 mod telemetry;
 mod topic_change;
 mod trimmed;
+mod unread;

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// A connection with a subscription to the list.
 pub(crate) struct Device {
     pub(crate) client: StompClient,
+    /// The gateway it is connected to.
+    pub(crate) http: String,
     /// The latest values, by room.
     pub(crate) rooms: BTreeMap<String, Value>,
     /// What is unread in all of them, and what of it names the user, as said last.
@@ -40,6 +42,7 @@ impl Device {
         assert_eq!(first.header("destination"), "/user/queue/rooms");
         let mut device = Self {
             client,
+            http: user.http.clone(),
             rooms: BTreeMap::new(),
             total: (0, 0),
             inbox: (0, 0, 0),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,11 +17,21 @@ const USERS: usize = 4;
 const ROOMS: usize = 2;
 const DEVICES: usize = 2;
 
+/// What a gateway answers that is busy, or that answers before the event came back: ask again, as any client does.
+const BUSY: [StatusCode; 2] = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::ACCEPTED];
+
 /// A person, their devices, and the rooms a session of theirs looks at.
 struct Person {
     user: User,
     devices: Vec<Device>,
-    looking: BTreeMap<Room, StompClient>,
+    looking: BTreeMap<Room, Session>,
+}
+
+/// A session that looks at a room.
+struct Session {
+    client: StompClient,
+    /// The gateway it is connected to.
+    http: String,
 }
 
 /// What happened in a room, as told by its answers.
@@ -44,6 +54,8 @@ pub(crate) struct Model {
     rooms: BTreeMap<Room, Log>,
     gateways: Vec<String>,
     dice: Dice,
+    /// Messages posted, to name the next.
+    posts: usize,
 }
 
 /// The same throws for the same seed.
@@ -98,6 +110,7 @@ impl Model {
             rooms: BTreeMap::new(),
             gateways,
             dice: Dice(seed),
+            posts: 0,
         };
         for _ in 0..USERS {
             let user = User::new("person", model.gateway());
@@ -157,11 +170,8 @@ impl Model {
 
     async fn join(&mut self, who: usize, room: &str) {
         let user = self.anywhere(who);
-        let joined = user
-            .rest
-            .post(&format!("rooms/{room}/join"), json!({}))
-            .await;
-        let seq = seq(&joined.ok());
+        let path = format!("rooms/{room}/join");
+        let seq = seq(&user.insists(&path, json!({}), &BUSY).await);
         let log = self.log(room);
         log.members.insert(user.id.clone());
         log.reads(&user.id, seq);
@@ -188,9 +198,11 @@ impl Model {
         if self.dice.throw(3) == 0 && named != who {
             mentions.insert(self.people[named].user.id.clone());
         }
-        let message = json!({ "text": "something", "mentions": mentions });
+        self.posts += 1;
+        let id = format!("message-{}", self.posts);
+        let message = json!({ "id": id, "text": "something", "mentions": mentions });
         let path = format!("rooms/{room}/messages");
-        let seq = seq(&user.rest.post(&path, message).await.ok());
+        let seq = seq(&user.insists(&path, message, &BUSY).await);
         let log = self.log(room);
         log.messages.push(Sent {
             seq,
@@ -200,8 +212,8 @@ impl Model {
         log.reads(&user.id, seq);
         // Whoever looks at the room has read it once it is delivered.
         for person in &mut self.people {
-            if let Some(client) = person.looking.get_mut(room) {
-                while client.message("room").await.number("seq") < seq {}
+            if let Some(session) = person.looking.get_mut(room) {
+                while session.client.message("room").await.number("seq") < seq {}
                 let log = self.rooms.get_mut(room).expect("a room");
                 log.reads(&person.user.id, seq);
             }
@@ -216,20 +228,14 @@ impl Model {
             return;
         };
         let seq = sent.seq;
-        let mark = json!({ "seq": seq });
         match self.people[who].devices.get_mut(device) {
             Some(device) => {
                 let mark = Frame::new("SEND")
                     .with("destination", format!("/app/rooms/{room}/read"))
-                    .body(mark.to_string());
+                    .body(json!({ "seq": seq }).to_string());
                 device.client.request(mark).await;
             }
-            None => {
-                user.rest
-                    .post(&format!("rooms/{room}/read"), mark)
-                    .await
-                    .ok();
-            }
+            None => mark_by_rest(&user, room, seq).await,
         }
         self.log(room).reads(&user.id, seq);
     }
@@ -243,11 +249,13 @@ impl Model {
         let topic = format!("/topic/rooms/{room}");
         client.request(Frame::subscribe("room", &topic)).await;
         client.request(turn(room, "focus")).await;
-        self.people[who].looking.insert(room.to_owned(), client);
+        let http = user.http;
+        let session = Session { client, http };
+        self.people[who].looking.insert(room.to_owned(), session);
     }
 
     async fn look_away(&mut self, who: usize, room: &str) {
-        if let Some(mut client) = self.people[who].looking.remove(room) {
+        if let Some(Session { mut client, .. }) = self.people[who].looking.remove(room) {
             client.request(turn(room, "unfocus")).await;
             client.request(Frame::new("DISCONNECT")).await;
         }
@@ -282,6 +290,34 @@ impl Model {
     async fn reconnect(&mut self, who: usize) {
         let (device, user) = (self.dice.throw(DEVICES), self.anywhere(who));
         self.people[who].devices[device] = Device::of(&user).await;
+    }
+
+    /// A gateway is gone: whoever was connected to it connects elsewhere and goes on as they were.
+    pub(crate) async fn abandon(&mut self, gateway: &str) {
+        self.gateways.retain(|other| other != gateway);
+        for who in 0..USERS {
+            for device in 0..DEVICES {
+                if self.people[who].devices[device].http == gateway {
+                    let user = self.anywhere(who);
+                    self.people[who].devices[device] = Device::of(&user).await;
+                }
+            }
+            let looking = &mut self.people[who].looking;
+            let lost = looking.extract_if(.., |_, session| session.http == gateway);
+            let lost: Vec<Room> = lost.map(|(room, _)| room).collect();
+            for room in lost {
+                self.look(who, &room).await;
+                // What was shown last may have gone with the gateway before it was marked.
+                let user = self.anywhere(who);
+                let seq = self.rooms[&room].positions[&user.id];
+                mark_by_rest(&user, &room, seq).await;
+            }
+        }
+    }
+
+    /// A gateway is back.
+    pub(crate) fn take_back(&mut self, gateway: String) {
+        self.gateways.push(gateway);
     }
 
     fn log(&mut self, room: &str) -> &mut Log {
@@ -326,6 +362,7 @@ impl Model {
             }
             self.rest_agrees(who).await;
         }
+        self.presence_agrees().await;
     }
 
     /// The same by REST, and who has read each message.
@@ -365,6 +402,38 @@ impl Model {
             assert_eq!(readers["total"], named.len());
         }
     }
+
+    /// Everybody has a device that is connected, so everybody is online, and so in each of their rooms.
+    async fn presence_agrees(&mut self) {
+        let user = self.anywhere(0);
+        let everybody: Vec<&str> = self.people.iter().map(|it| it.user.id.as_str()).collect();
+        let query = json!({ "users": everybody });
+        until("everybody to be online", SOON, async || {
+            let answer = user.rest.post("presence/query", query.clone()).await;
+            let users = answer.body["users"].as_array()?.iter();
+            let online = users.filter(|user| user["status"] == "online");
+            (online.count() == USERS).then_some(())
+        })
+        .await;
+        // The owner, who is asked for, is in every room.
+        for (room, log) in &self.rooms {
+            let path = format!("rooms/{room}/presence");
+            until("the members to be online", SOON, async || {
+                let answer = user.rest.get(&path).await;
+                let online = answer.body["online"].as_array()?.iter();
+                let online: BTreeSet<&str> = online.filter_map(Value::as_str).collect();
+                let members: BTreeSet<&str> = log.members.iter().map(String::as_str).collect();
+                (online == members).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// Marks read, and comes back until the log has it.
+async fn mark_by_rest(user: &User, room: &str, seq: u64) {
+    let path = format!("rooms/{room}/read");
+    user.insists(&path, json!({ "seq": seq }), &BUSY).await;
 }
 
 fn turn(room: &str, to: &str) -> Frame {

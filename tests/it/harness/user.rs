@@ -98,7 +98,7 @@ impl User {
     }
 
     /// Asks until it is done, as any client does that is told to come back later: so says a server that others keep busy.
-    async fn insists(&self, path: &str, wish: Value, busy: &[StatusCode]) -> Value {
+    pub(crate) async fn insists(&self, path: &str, wish: Value, busy: &[StatusCode]) -> Value {
         within("a request to be done", SOON, async {
             loop {
                 let answer = self.rest.post(path, wish.clone()).await;
