@@ -6,10 +6,12 @@
 
 mod latest;
 mod live;
+mod owed;
 mod typing;
 
 pub use latest::Latest;
 pub use live::{Change, Live, TYPING_TTL_MS};
+pub use owed::Owed;
 pub use typing::TypingPace;
 
 use crate::ids::{Count, RoomKey, Seq, UserId};

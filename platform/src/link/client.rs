@@ -11,8 +11,8 @@ use roomlog_core::{
 use tokio::sync::mpsc;
 
 use super::{
-    EncodedEvent, EncodedSignal, LinkError, LinkEvent, LinkId, RoomHead, RoomInterest, Said,
-    Targets, connection::Connection, proto, registry::Registry,
+    EncodedEvent, LinkError, LinkEvent, LinkId, RoomHead, RoomInterest, Said, Targets,
+    connection::Connection, proto, registry::Registry,
 };
 use crate::{shutdown::Shutdown, stored_event::StoredEvent};
 
@@ -123,21 +123,18 @@ impl Links {
     }
 
     /// Sends a signal to every owner of the room. Never waits: where too many wait already, it is lost on that way, and
-    /// a later one about the same subject replaces it.
+    /// a later one about the same subject replaces it. How far somebody has read is said again to an owner that is found
+    /// within a minute.
     pub fn signal(&self, key: &RoomKey, signal: Signal) {
         let stamp = Stamp {
             source: self.source,
             counter: self.registry.next_signal(),
         };
-        let stamped = Stamped {
+        self.registry.tell(Stamped {
             key: key.clone(),
             stamp,
             signal,
-        };
-        let encoded = EncodedSignal::encode(stamped);
-        for pending in self.registry.pending_of_owners(key) {
-            pending.signal(&encoded);
-        }
+        });
     }
 
     /// The links whose fanouts own a room's partition at present.

@@ -7,20 +7,27 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
-use roomlog_core::{ids::RoomKey, partition::partition_of};
+use roomlog_core::{
+    ids::RoomKey,
+    partition::partition_of,
+    signal::{Owed, Stamped},
+};
 use tonic::transport::Channel;
 
-use super::{Identity, LinkId, pending::Pending, proto::link_client::LinkClient};
+use super::{EncodedSignal, Identity, LinkId, pending::Pending, proto::link_client::LinkClient};
 
 /// Shared by the handle and the tasks of all links.
-#[derive(Default)]
 pub(super) struct Registry {
     links: Mutex<HashMap<LinkId, Link>>,
     addresses: Mutex<Addresses>,
     ids: AtomicU64,
     signals: AtomicU64,
+    /// Read marks said lately, for owners that are found later.
+    owed: Mutex<Owed>,
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -43,6 +50,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 // === impl Registry ===
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            links: Mutex::default(),
+            addresses: Mutex::default(),
+            ids: AtomicU64::default(),
+            signals: AtomicU64::default(),
+            owed: Mutex::default(),
+            began: Instant::now(),
+        }
+    }
+}
 
 impl Registry {
     /// Enters a new link, unless the same instance is already linked by another of its addresses.
@@ -74,16 +94,37 @@ impl Registry {
         lock(&self.links).remove(&id);
     }
 
-    /// Replaces what a link owns and returns what it did not own before.
+    /// Replaces what a link owns and returns what it did not own before. Of the rooms there it is told the read marks it
+    /// may have missed.
     pub(super) fn owned(&self, id: LinkId, partitions: &[u32]) -> Vec<u32> {
         let mut links = lock(&self.links);
         let Some(link) = links.get_mut(&id) else {
             return vec![];
         };
         let now: BTreeSet<u32> = partitions.iter().copied().collect();
-        let gained = now.difference(&link.owned).copied().collect();
+        let gained: Vec<u32> = now.difference(&link.owned).copied().collect();
         link.owned = now;
+        let is_gained = |key: &RoomKey| gained.contains(&link.partition_of(key));
+        for stamped in lock(&self.owed).of(is_gained, self.now_ms()) {
+            link.pending.signal(&EncodedSignal::encode(stamped));
+        }
         gained
+    }
+
+    /// Tells every owner of a room. Under the lock of the links, so that an owner that is found meanwhile is told either
+    /// here or as it is found.
+    pub(super) fn tell(&self, stamped: Stamped) {
+        let links = lock(&self.links);
+        lock(&self.owed).said(&stamped, self.now_ms());
+        let encoded = EncodedSignal::encode(stamped);
+        let key = &encoded.signal.key;
+        for link in links.values().filter(|link| link.owns(key)) {
+            link.pending.signal(&encoded);
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The links that own a room's partition, and their clients.
@@ -151,7 +192,10 @@ impl Registry {
 
 impl Link {
     fn owns(&self, key: &RoomKey) -> bool {
-        let partition = partition_of(key.as_str().as_bytes(), self.fanout.partition_count);
-        self.owned.contains(&partition)
+        self.owned.contains(&self.partition_of(key))
+    }
+
+    fn partition_of(&self, key: &RoomKey) -> u32 {
+        partition_of(key.as_str().as_bytes(), self.fanout.partition_count)
     }
 }

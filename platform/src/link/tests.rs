@@ -7,7 +7,8 @@ use std::{net::SocketAddr, pin::Pin, time::Duration};
 use futures_util::{Future, Stream, StreamExt as _, stream};
 use roomlog_core::{
     event::Kind,
-    ids::{Count, RoomKey, Seq},
+    ids::{Count, RoomKey, Seq, UserId},
+    signal::Signal,
 };
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -293,6 +294,41 @@ async fn a_lost_link_is_made_again_as_a_new_one() {
     let _say = fanout.accept().await;
     let (second, _) = up(&mut events).await;
     assert_ne!(first, second);
+    shutdown.begin();
+}
+
+#[tokio::test]
+async fn a_read_mark_is_told_again_to_an_owner_that_is_found_later() {
+    let mut fanout = fanout("one").await;
+    let shutdown = Shutdown::default();
+    let (links, mut events) = start(&[fanout.address], &shutdown);
+    let user = UserId::parse("ann").unwrap();
+    let (seq, count) = (Seq(7), Count(6));
+    let typing = Signal::Typing {
+        user: user.clone(),
+        on: true,
+    };
+    // Nobody owns the room yet.
+    links.signal(&key(), typing);
+    links.signal(&key(), Signal::Read { user, seq, count });
+    let say = fanout.accept().await;
+    up(&mut events).await;
+    assert!(matches!(fanout.hears().await, from_gateway::Kind::Hello(_)));
+    say.send(said(from_fanout::Kind::Owned(Owned {
+        partitions: vec![0],
+    })))
+    .await
+    .unwrap();
+    let from_gateway::Kind::Signals(told) = fanout.hears().await else {
+        panic!("no signals")
+    };
+    let told: Vec<Signal> = told
+        .signals
+        .into_iter()
+        .map(|record| EncodedSignal::decode(record).unwrap().signal.signal)
+        .collect();
+    let user = UserId::parse("ann").unwrap();
+    assert_eq!(told, [Signal::Read { user, seq, count }]);
     shutdown.begin();
 }
 

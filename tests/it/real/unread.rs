@@ -1,6 +1,14 @@
 //! Every number shown beside a naive recount, by several gateways, whatever is lost meanwhile.
 
-use crate::harness::{Role, Shape, Stack, System, model::Model};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::harness::{
+    Frame, Role, Shape, Stack, System,
+    model::Model,
+    proxy::{Mode, Proxy},
+    wait::{SOON, until},
+};
 
 const REAL: Stack = Stack::Real { brokers: 1 };
 
@@ -52,4 +60,46 @@ async fn the_naive_recount_is_shown_after_redis_is_lost_under_load() {
     let restart = system.restart(Role::Persister, 0);
     tokio::join!(model.goes_on(40), restart);
     model.agrees().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_made_while_no_fanout_was_reached_is_shown_once_one_is() {
+    let shape = Shape {
+        linked: true,
+        ..Shape::single(REAL)
+    };
+    let mut system = System::start(shape).await;
+    let (alice, bob) = (system.user("alice"), system.user("bob"));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    let message = json!({ "text": "read me" });
+    let path = format!("rooms/{room}/messages");
+    let posted = alice.rest.post(&path, message).await.ok();
+    let mut listener = alice.connects().await;
+    let topic = format!("/topic/rooms/{room}/signals");
+    listener.request(Frame::subscribe("s", &topic)).await;
+    assert_eq!(listener.message("s").await.json()["type"], "snapshot");
+    link_to_the_fanout(&mut system).set(Mode::Reset);
+    let admin = system.admin(Role::Gateway, 0);
+    until("the gateway to miss the fanout", SOON, async || {
+        let ready = admin.get("/health/ready").await;
+        (!ready.status.is_success()).then_some(())
+    })
+    .await;
+    let busy = [StatusCode::SERVICE_UNAVAILABLE];
+    let read = json!({ "seq": posted["seq"] });
+    bob.insists(&format!("rooms/{room}/read"), read, &busy)
+        .await;
+    link_to_the_fanout(&mut system).set(Mode::Open);
+    loop {
+        let body = listener.message("s").await.json();
+        if body["type"] == "reads" && body["positions"][&bob.id] == posted["seq"] {
+            return;
+        }
+    }
+}
+
+fn link_to_the_fanout(system: &mut System) -> &Proxy {
+    let links = system.servers().links.as_ref();
+    &links.expect("a linked system").fanouts[0]
 }
