@@ -4,11 +4,13 @@
 //! from its gateway to every owner of the room and from each of them to the gateways that want signals, so it arrives
 //! once per owner: its [`Stamp`] tells repeats apart.
 
+mod counts;
 mod latest;
 mod live;
 mod owed;
 mod typing;
 
+pub use counts::{COUNTED_MAX, Counts, Question};
 pub use latest::Latest;
 pub use live::{Change, Live, TYPING_TTL_MS};
 pub use owed::Owed;

@@ -13,7 +13,9 @@ use crate::{
     ids::{Count, Seq, UserId},
 };
 
-/// Unread messages that name the user, as many as are counted in one room: some 100 KB. Beyond it the number stays.
+/// Unread messages that name the user, as many as are counted in one room: some 100 KB for each user and room. They are
+/// held one by one, since repeats and order must not matter; what is unread needs no such set and has no bound. Beyond it
+/// the number stays, and it is exact again once no more are unread.
 pub const MENTIONS_MAX: usize = 10_000;
 
 /// Up to where somebody has read a log. The count follows from the seq, so comparing by the seq is comparing both.

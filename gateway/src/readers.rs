@@ -83,6 +83,16 @@ impl Readers {
         Some(seqs.iter().map(|seq| stored.read_count(*seq)).collect())
     }
 
+    /// The same by the room's set alone, for those who ask again and again: the store is spared that.
+    pub(crate) async fn counts_in_set(&self, key: &RoomKey, seqs: &[Seq]) -> Option<Vec<u64>> {
+        self.ask(key, || self.cache.read_counts(key, seqs)).await
+    }
+
+    /// Whether a room of so many members has more of them than are told by name how far they have read.
+    pub(crate) fn is_large(&self, members: u32) -> bool {
+        u64::from(members) > self.names_max
+    }
+
     /// Those who have read an event, the furthest first, after so many of them; `None` where that is not known now.
     pub(crate) async fn page(
         &self,

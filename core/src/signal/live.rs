@@ -57,15 +57,20 @@ impl Live {
         match signal {
             Signal::Typing { user, on } => self.take_typing(stamp, user, on, now_ms),
             Signal::Read { user, seq, .. } => {
-                if self.shown.get(&user).is_some_and(|shown| *shown >= seq) {
-                    return None;
-                }
-                if self.reads.len() < READS_MAX || self.reads.contains_key(&user) {
-                    let position = self.reads.entry(user).or_default();
-                    *position = seq.max(*position);
-                }
+                self.take_read(user, seq);
                 None
             }
+        }
+    }
+
+    /// Takes how far somebody has read, by whatever way it is known. It is shown with the next look if it is news.
+    pub fn take_read(&mut self, user: UserId, seq: Seq) {
+        if self.shown.get(&user).is_some_and(|shown| *shown >= seq) {
+            return;
+        }
+        if self.reads.len() < READS_MAX || self.reads.contains_key(&user) {
+            let position = self.reads.entry(user).or_default();
+            *position = seq.max(*position);
         }
     }
 

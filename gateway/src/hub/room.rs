@@ -15,6 +15,7 @@ use roomlog_core::{
     room_log::Position,
     room_state::{Membership, subject_of},
     session::SubIndex,
+    signal::Question,
     slow_mode::Paces,
     standing::{Ahead, Judged, Standing},
     stomp::Envelope,
@@ -310,6 +311,12 @@ impl Room {
         }
         self.recent_with(|shown| shown.seq == seq)
             .map(|shown| shown.count)
+    }
+
+    /// Of which messages it is to be asked now how many have read them.
+    pub(super) fn wants_counts(&mut self) -> Option<Question> {
+        let messages = self.recent.iter().filter(|shown| shown.kind.counts());
+        self.signals.wants_counts(messages.map(|shown| shown.seq))
     }
 
     /// The place of a recent event, by sender and id.

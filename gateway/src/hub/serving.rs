@@ -5,6 +5,7 @@ use roomlog_core::{
     ids::{RoomKey, Seq, UserId},
     interest::Level,
     partition::partition_of,
+    signal::{COUNTED_MAX, Question},
 };
 use roomlog_platform::{
     kafka::{Outgoing, ProduceError},
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use super::{
     Action, Ask, CountAt, Entered,
     access::{Caller, Purpose, decide},
-    backfill::{self, Source},
+    backfill::{self, PAGE_EVENTS_MAX, Source},
     room::{Need, Room},
     shard::{Brought, Fetched, OpenRoom, badge_interest, interest},
 };
@@ -151,6 +152,23 @@ impl Source {
         }
     }
 
+    /// Fetches how many have read the newest messages, where that is shown and may have changed.
+    pub(super) fn fetch_counts(&self, open: &mut OpenRoom, fetches: &mut JoinSet<Fetched>) {
+        let meta = open.room.standing().room();
+        if !meta.is_some_and(|room| self.readers.is_large(room.members)) {
+            return open.room.signals.forget_counts();
+        }
+        let Some(question) = open.room.wants_counts() else {
+            return;
+        };
+        let (source, key, life) = (self.clone(), open.room.key().clone(), open.life);
+        let head = open.room.head();
+        fetches.spawn(async move {
+            let counts = counts(&source, &key, head, question).await;
+            Fetched::For(key, life, Brought::Counts(counts))
+        });
+    }
+
     /// Somebody follows a room they are a member of. Their rooms were looked up when they came, but the store may have
     /// been behind.
     fn note_member(&self, room: &Room, user: &UserId) {
@@ -277,6 +295,29 @@ impl Source {
             }
         }
     }
+}
+
+/// How many have read these messages, and earlier ones if asked for; `None` where that is not known now.
+async fn counts(
+    source: &Source,
+    key: &RoomKey,
+    head: Seq,
+    question: Question,
+) -> Option<Vec<(Seq, u64)>> {
+    let mut seqs = question.seqs;
+    let before = seqs
+        .first()
+        .map_or(head, |first| Seq(first.0.saturating_sub(1)));
+    if question.with_earlier && before > Seq::ZERO {
+        let from = Seq(before.0.saturating_sub(PAGE_EVENTS_MAX - 1).max(1));
+        let events = backfill::page(source, key, from, before).await?;
+        let messages = events.iter().filter(|event| event.kind.counts());
+        let mut earlier: Vec<Seq> = messages.map(|message| message.seq).collect();
+        earlier.append(&mut seqs);
+        seqs = earlier.split_off(earlier.len().saturating_sub(COUNTED_MAX));
+    }
+    let counts = source.readers.counts_in_set(key, &seqs).await?;
+    Some(seqs.into_iter().zip(counts).collect())
 }
 
 fn entered(room: &Room, caller: &Caller, history: Option<u64>) -> Entered {

@@ -218,6 +218,10 @@ impl Shard {
     fn take(&mut self, event: StoredEvent) {
         self.tell_lists(&event);
         if let Some(Slot::Open(open)) = self.rooms.get_mut(&event.key) {
+            if event.kind == Kind::Member {
+                open.room.signals.members_moved();
+                self.lively.insert(event.key.clone());
+            }
             open.room.take(event);
             self.source.fetch_needs(open, &mut self.fetches);
         } else {
@@ -276,9 +280,12 @@ impl Shard {
     }
 
     fn show_due_signals(&mut self) {
-        let rooms = &mut self.rooms;
+        let (rooms, source, fetches) = (&mut self.rooms, &self.source, &mut self.fetches);
         self.lively.retain(|key| match rooms.get_mut(key) {
-            Some(Slot::Open(open)) => open.room.signals.tick(key),
+            Some(Slot::Open(open)) => {
+                source.fetch_counts(open, fetches);
+                open.room.signals.tick(key)
+            }
             _ => false,
         });
     }

@@ -3,6 +3,9 @@
 //! Signals are MESSAGEs of a topic without a log: one snapshot first, then changes. A listener that can't keep up
 //! loses what waits and gets a new snapshot instead.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::ws::Utf8Bytes;
@@ -11,7 +14,7 @@ use roomlog_core::{
     ids::{Count, RoomKey, Seq, UserId},
     presence::{Mirror, News, View},
     session::SubIndex,
-    signal::{Change, Live, Signal, Stamped},
+    signal::{Change, Counts, Live, Question, Signal, Stamped},
     stomp::{Envelope, Mark, MessageFrame, Provenance},
 };
 use roomlog_platform::link::{LinkId, Said};
@@ -43,6 +46,12 @@ pub(super) struct Signals {
     heard: BTreeMap<UserId, Seq>,
     /// Some would not wait any longer, and are told the positions later.
     is_owed: bool,
+    /// An owner spoke anew: before that, positions may have been said that nobody here heard.
+    is_doubtful: bool,
+    /// Positions as they were fetched last: every listener was told them, in their snapshot or after it.
+    fetched: BTreeMap<UserId, Seq>,
+    /// How many have read the newest messages, where members are too many to be named.
+    counts: Counts,
     listeners: HashMap<Envelope, Vec<Subscriber>>,
     /// The rank of the last MESSAGE. Begins with the time, so that ids stay apart when the room is opened again.
     number: u64,
@@ -61,6 +70,9 @@ impl Default for Signals {
             is_fetching: false,
             heard: BTreeMap::new(),
             is_owed: false,
+            is_doubtful: false,
+            fetched: BTreeMap::new(),
+            counts: Counts::default(),
             listeners: HashMap::default(),
             number: clock::unix_ms(),
             is_declared: false,
@@ -79,6 +91,9 @@ impl Signals {
             let position = self.heard.entry(user.clone()).or_default();
             *position = (*position).max(*seq);
         }
+        if matches!(signal, Signal::Read { .. }) {
+            self.members_moved();
+        }
         if let Some(change) = self.live.take(stamp, signal, clock::monotonic_ms()) {
             self.show(&key, &body_of(change));
         }
@@ -92,14 +107,23 @@ impl Signals {
         }
         self.show_news(key);
         self.greet_impatient(key, now_ms);
-        !(self.live.is_quiet() && self.presence.is_settled() && self.waiting.is_empty())
+        if self.listeners.is_empty() {
+            self.forget_counts();
+        }
+        !(self.live.is_quiet()
+            && self.presence.is_settled()
+            && self.waiting.is_empty()
+            && self.counts.is_settled())
     }
 
     /// Takes an owner's word on who is here.
     pub(super) fn see(&mut self, link: LinkId, said: Said) {
         let key = said.key().clone();
         match said {
-            Said::Whole(_, view) => self.presence.state(link.0, view),
+            Said::Whole(_, view) => {
+                self.presence.state(link.0, view);
+                self.is_doubtful |= !self.listeners.is_empty();
+            }
             Said::Change(change) => self.presence.change(link.0, change),
         }
         self.show_news(&key);
@@ -144,15 +168,18 @@ impl Signals {
     /// Whether positions are to be fetched now; [`Self::take_positions`] must follow. Not before an owner has spoken:
     /// from then on it tells what is read after the fetch.
     pub(super) fn wants_positions(&mut self) -> bool {
-        let is_wanted = self.is_owed || !self.waiting.is_empty();
+        let is_wanted = self.is_owed || self.is_doubtful || !self.waiting.is_empty();
         let wants = is_wanted && !self.is_fetching && self.presence.is_known();
-        self.is_fetching |= wants;
+        if wants {
+            (self.is_fetching, self.is_doubtful) = (true, false);
+        }
         wants
     }
 
     /// Takes how far members have read, and shows their snapshot to those who waited for it.
     pub(super) fn take_positions(&mut self, key: &RoomKey, mut positions: BTreeMap<UserId, Seq>) {
         self.is_fetching = false;
+        self.tell_missed(&positions);
         for (user, seq) in std::mem::take(&mut self.heard) {
             let position = positions.entry(user).or_default();
             *position = seq.max(*position);
@@ -163,6 +190,53 @@ impl Signals {
         }
         for (_, subscriber) in std::mem::take(&mut self.waiting) {
             self.begin(key, subscriber, &positions);
+        }
+    }
+
+    /// Shows those who listen already what was read and not said, as where a link was lost.
+    fn tell_missed(&mut self, positions: &BTreeMap<UserId, Seq>) {
+        let fetched = std::mem::replace(&mut self.fetched, positions.clone());
+        if self.listeners.is_empty() {
+            return;
+        }
+        for (user, seq) in positions {
+            if fetched.get(user).is_none_or(|known| known < seq) {
+                self.live.take_read(user.clone(), *seq);
+            }
+        }
+        self.members_moved();
+    }
+
+    /// Somebody read on, joined or left.
+    pub(super) fn members_moved(&mut self) {
+        if !self.listeners.is_empty() {
+            self.counts.moved(clock::monotonic_ms());
+        }
+    }
+
+    /// The room's members are few enough to tell each one's position, or nobody listens.
+    pub(super) fn forget_counts(&mut self) {
+        self.counts = Counts::default();
+    }
+
+    /// Of which messages the counts are to be fetched now, with those at hand; [`Self::take_counts`] must follow.
+    pub(super) fn wants_counts(
+        &mut self,
+        at_hand: impl IntoIterator<Item = Seq>,
+    ) -> Option<Question> {
+        self.counts.ask(at_hand, clock::monotonic_ms())
+    }
+
+    /// Takes how many have read messages, and shows what of it is news.
+    pub(super) fn take_counts(&mut self, key: &RoomKey, counts: Option<Vec<(Seq, u64)>>) {
+        let news = self.counts.answer(counts, clock::monotonic_ms());
+        if !news.is_empty() {
+            let counts = news
+                .into_iter()
+                .map(|(seq, count)| (seq.to_string(), count.into()));
+            let counts: serde_json::Map<String, Value> = counts.collect();
+            let body = json!({ "type": "reads", "positions": {}, "counts": counts });
+            self.show(key, &body);
         }
     }
 
@@ -213,6 +287,7 @@ impl Signals {
         {
             let group = self.listeners.entry(subscriber.envelope.clone());
             group.or_default().push(subscriber);
+            self.counts.show_again(clock::monotonic_ms());
         }
     }
 
@@ -333,6 +408,3 @@ fn frame(key: &RoomKey, number: u64, body: &Value) -> MessageFrame {
     ];
     MessageFrame::new(Mark::Number(number), &server, [], &body.to_string())
 }
-
-#[cfg(test)]
-mod tests;

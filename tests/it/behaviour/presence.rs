@@ -64,10 +64,15 @@ impl Scene {
         change["users"].clone()
     }
 
+    /// The next change, which must be of this kind. How far members have read is told whenever it is known.
     async fn next(&mut self, kind: &str) -> Value {
-        let change = self.listener.message("s").await.json();
-        assert_eq!(change["type"], kind, "{change}");
-        change
+        loop {
+            let change = self.listener.message("s").await.json();
+            if change["type"] != "reads" {
+                assert_eq!(change["type"], kind, "{change}");
+                return change;
+            }
+        }
     }
 
     fn bob_is(&self, status: &str) -> (String, String) {

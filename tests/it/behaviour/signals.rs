@@ -1,8 +1,10 @@
 //! Signals of a room: a snapshot, then what is live.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Frame, StompClient, System};
+use crate::harness::{Frame, Shape, Stack, StompClient, System};
 
 fn listen(id: &str, room: &str) -> Frame {
     Frame::subscribe(id, &format!("/topic/rooms/{room}/signals"))
@@ -92,4 +94,57 @@ async fn a_typing_signal_that_makes_no_sense_is_refused() {
         .await;
     client.send(&verb(&room, "typing", "[1]")).await;
     assert_eq!(client.message("e").await.json()["code"], "bad-request");
+}
+
+/// Follows the read counts of a room until each of these messages has so many.
+async fn shows_counts(
+    listener: &mut StompClient,
+    known: &mut BTreeMap<String, u64>,
+    expected: [(u64, u64); 2],
+) {
+    let fits = |known: &BTreeMap<String, u64>| {
+        let mut expected = expected.iter();
+        expected.all(|(seq, count)| known.get(&seq.to_string()) == Some(count))
+    };
+    while !fits(known) {
+        let body = signal(listener, "s", "reads").await;
+        println!("{expected:?}: {body}");
+        assert!(body["positions"].is_object(), "{body}");
+        for (seq, count) in body["counts"].as_object().into_iter().flatten() {
+            known.insert(seq.clone(), count.as_u64().expect("a count"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_with_too_many_members_to_name_shows_live_how_many_have_read() {
+    let names = ("ROOMLOG_PRESENCE_NAMES_MAX", "1");
+    let system = System::start_with(Shape::single(Stack::chosen()), &[names]).await;
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| system.user(name));
+    let room = alice.opens_room().await;
+    bob.joins(&room).await;
+    carol.joins(&room).await;
+    let mut seqs = [0; 2];
+    for seq in &mut seqs {
+        // What was said before anybody listened is counted too.
+        let messages = format!("rooms/{room}/messages");
+        let posted = alice.rest.post(&messages, json!({ "text": "read me" }));
+        *seq = posted.await.ok()["seq"].as_u64().expect("a seq");
+    }
+    let [first, second] = seqs;
+    let (mut listener, mut known) = (carol.connects().await, BTreeMap::new());
+    listener.request(listen("s", &room)).await;
+    shows_counts(&mut listener, &mut known, [(first, 1), (second, 1)]).await;
+    let read = format!("rooms/{room}/read");
+    bob.rest.post(&read, json!({ "seq": first })).await.ok();
+    shows_counts(&mut listener, &mut known, [(first, 2), (second, 1)]).await;
+    carol.rest.post(&read, json!({ "seq": second })).await.ok();
+    shows_counts(&mut listener, &mut known, [(first, 3), (second, 2)]).await;
+    // Who comes later to listen is told all of it.
+    let (mut late, mut told) = (alice.connects().await, BTreeMap::new());
+    late.request(listen("s", &room)).await;
+    shows_counts(&mut late, &mut told, [(first, 3), (second, 2)]).await;
+    let leave = format!("rooms/{room}/leave");
+    bob.rest.post(&leave, json!({})).await.ok();
+    shows_counts(&mut listener, &mut known, [(first, 2), (second, 2)]).await;
 }

@@ -47,6 +47,8 @@ pub(in super::super) enum Brought {
     Judges(Rows),
     /// How far members have read.
     Positions(BTreeMap<UserId, Seq>),
+    /// How many have read which messages; nothing where that is not known now.
+    Counts(Option<Vec<(Seq, u64)>>),
     /// Rows for waiting requests.
     Callers(Vec<UserId>, Rows),
 }
@@ -103,7 +105,13 @@ impl Shard {
                 Ok(()) => open.room.fetched(),
                 Err(ahead) => open.is_overtaken(ahead, &self.source, &mut self.fetches),
             },
-            Brought::Positions(positions) => open.room.signals.take_positions(&key, positions),
+            Brought::Positions(positions) => {
+                open.room.signals.take_positions(&key, positions);
+                // What was missed is shown with the next look.
+                self.lively.insert(key.clone());
+                self.source.fetch_positions(open, &mut self.fetches);
+            }
+            Brought::Counts(counts) => open.room.signals.take_counts(&key, counts),
             Brought::Judges(None) => open.room.go_on_without_rows(),
             Brought::Callers(_, Some(rows)) => match open.room.learn(rows) {
                 Ok(()) => {

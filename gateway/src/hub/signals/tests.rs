@@ -1,7 +1,6 @@
-//! What listeners of a room are shown, and when.
+//! What listeners to a room's signals are shown, and in which order.
 
 #![allow(clippy::unwrap_used)]
-
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -76,6 +75,11 @@ fn enlist(signals: &mut Signals, subscriber: &Subscriber) {
     signals.take_positions(&key(), BTreeMap::new());
 }
 
+fn positions<const N: usize>(of: [(&str, u64); N]) -> BTreeMap<UserId, Seq> {
+    let named = of.map(|(user, seq)| (UserId::parse(user).unwrap(), Seq(seq)));
+    named.into()
+}
+
 #[test]
 fn the_first_snapshot_waits_for_an_owner() {
     let (mut signals, alice) = (Signals::default(), listener("alice"));
@@ -89,14 +93,27 @@ fn the_first_snapshot_waits_for_an_owner() {
     };
     signals.see(LinkId(1), Said::Whole(key(), view));
     assert!(signals.wants_positions() && !signals.wants_positions());
-    let (bob, carol) = ("bob", UserId::parse("carol").unwrap());
-    signals.take(read(bob, 7));
-    let fetched = [(UserId::parse(bob).unwrap(), Seq(5)), (carol, Seq(9))];
-    signals.take_positions(&key(), fetched.into());
+    signals.take(read("bob", 7));
+    signals.take_positions(&key(), positions([("bob", 5), ("carol", 9)]));
     let received = received(&alice.outbox);
     assert_eq!(received.len(), 1);
     assert_eq!(received[0]["online"], json!(["alice"]));
     assert_eq!(received[0]["reads"], json!({"bob": 7, "carol": 9}));
+}
+
+#[test]
+fn who_would_not_wait_for_an_owner_is_told_the_positions_later() {
+    let (mut signals, alice) = (Signals::default(), listener("alice"));
+    signals.enlist(alice.clone());
+    signals.greet_impatient(&key(), clock::monotonic_ms() + SNAPSHOT_WAIT_MS);
+    assert_eq!(received(&alice.outbox)[0]["reads"], json!({}));
+    assert!(!signals.wants_positions());
+    signals.see(LinkId(1), Said::Whole(key(), View::default()));
+    assert!(signals.wants_positions() && !signals.wants_positions());
+    signals.take_positions(&key(), positions([("bob", 5)]));
+    let reads = json!({"type": "reads", "positions": {"bob": 5}});
+    assert_eq!(received(&alice.outbox), [reads]);
+    assert!(!signals.wants_positions());
 }
 
 #[test]
@@ -113,6 +130,45 @@ fn a_listener_gets_a_snapshot_and_then_changes_once() {
         received[1],
         json!({"type": "typing", "user": "bob", "on": true})
     );
+}
+
+#[test]
+fn what_was_said_before_an_owner_spoke_anew_is_fetched_and_shown() {
+    let (mut signals, alice) = (known(), listener("alice"));
+    enlist(&mut signals, &alice);
+    signals.take(read("bob", 7));
+    signals.tick(&key());
+    signals.see(LinkId(2), Said::Whole(key(), View::default()));
+    assert!(signals.wants_positions() && !signals.wants_positions());
+    signals.take_positions(&key(), positions([("bob", 6), ("carol", 9)]));
+    signals.tick(&key());
+    let received = received(&alice.outbox);
+    let reads = received.iter().filter(|body| body["type"] == "reads");
+    let positions: Vec<&Value> = reads.map(|body| &body["positions"]).collect();
+    // What is known to be older moves nobody back.
+    assert_eq!(positions, [&json!({"bob": 7}), &json!({"carol": 9})]);
+    assert!(!signals.wants_positions());
+}
+
+#[test]
+fn counts_are_shown_where_they_changed_and_whole_to_who_is_new() {
+    let (mut signals, alice, bob) = (known(), listener("alice"), listener("bob"));
+    enlist(&mut signals, &alice);
+    let question = signals.wants_counts([Seq(6), Seq(7)]).unwrap();
+    assert_eq!(question.seqs, [Seq(6), Seq(7)]);
+    let counts = vec![(Seq(6), 250), (Seq(7), 1)];
+    let shown = json!({"type": "reads", "positions": {}, "counts": {"6": 250, "7": 1}});
+    for _ in 0..2 {
+        signals.take_counts(&key(), Some(counts.clone()));
+    }
+    assert_eq!(received(&alice.outbox)[1..], [shown.clone()]);
+    enlist(&mut signals, &bob);
+    signals.take_counts(&key(), Some(counts));
+    assert_eq!(received(&bob.outbox)[1..], [shown]);
+    signals.dismiss_user(&alice.user);
+    signals.dismiss_user(&bob.user);
+    signals.tick(&key());
+    assert!(signals.counts.is_settled());
 }
 
 #[test]
