@@ -1,5 +1,8 @@
 //! One user's list: its rooms, who is shown it, and what they have yet to be told.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use roomlog_core::{
