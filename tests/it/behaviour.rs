@@ -19,6 +19,7 @@ pub(crate) mod identity_provider;
 mod inbox;
 mod leaving;
 mod limits;
+mod marks;
 mod members;
 mod messages;
 mod permissions;
