@@ -63,6 +63,8 @@ struct Report {
     /// Those of them who were connected and looked at the room.
     readers: usize,
     messages: u64,
+    /// Changes of the room that somebody's list was told meanwhile.
+    badges: u64,
     /// While nobody read.
     quiet: Cost,
     /// While everybody did.
@@ -96,9 +98,12 @@ async fn measure(plan: &Plan, members: usize) -> Report {
     // The first question builds the room's set of readers, which is no cost of a message.
     let first = post(&owner, &room, 1).await;
     read_by(&owner, &room, first, 1).await;
-    let before = meter.settled().await;
+    let badge = crowd::Badge::of(&system.http(0)).await;
+    let (before, told) = (meter.settled().await, badge.changes());
     post(&owner, &room, plan.messages).await;
     let after_quiet = meter.settled().await;
+    let badges = badge.changes() - told;
+    drop(badge);
 
     let readers = (members - 1).min(plan.connected_max);
     let mut listening = crowd::look(&system.http(0), &room, readers).await;
@@ -118,6 +123,7 @@ async fn measure(plan: &Plan, members: usize) -> Report {
         members,
         readers,
         messages: plan.messages,
+        badges,
         quiet,
         reading: after_reading.since(&looking),
     }
@@ -224,6 +230,11 @@ impl Report {
         self.reading.items_of("members") / self.readers as f64
     }
 
+    /// Changes that a list is told, for each message.
+    fn badges_a_message(&self) -> f64 {
+        self.badges as f64 / self.messages as f64
+    }
+
     /// Commands that wrote to Redis, for each message.
     fn cached_a_message(&self) -> f64 {
         self.quiet.cached() / self.messages as f64
@@ -242,6 +253,7 @@ impl Report {
             "messages": self.messages,
             "items_a_message": self.items_a_message(),
             "redis_writes_a_message": self.cached_a_message(),
+            "badges_a_message": self.badges_a_message(),
             "items_a_message_read": self.items_a_message_read(),
             "positions_a_reader": self.positions_a_reader(),
             "redis_writes_a_reader_and_message": self.cached_a_reader_and_message(),

@@ -1,6 +1,12 @@
 //! The members: they join by REST, and those who are connected look at the room.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Client, StatusCode};
@@ -24,6 +30,12 @@ const CONNECTS_AT_ONCE: usize = 32;
 const TOKEN_SECONDS: i64 = 7_200;
 /// How long one request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// A member who does not look at the room and has it on their list.
+pub(super) struct Badge {
+    changes: Arc<AtomicU64>,
+    _listening: JoinSet<()>,
+}
 
 fn token_of(member: usize) -> String {
     token(&format!("member-{member}"), TOKEN_SECONDS)
@@ -78,11 +90,15 @@ pub(super) async fn look(http: &str, room: &str, readers: usize) -> JoinSet<()> 
 
 /// A connection that is subscribed to the room and looks at it.
 async fn focused(frames: &mut Frames, address: &str, reader: usize, room: &str) -> TcpStream {
-    let mut socket = wire::connect(address, &token_of(reader)).await.unwrap();
-    for frame in [
-        format!("SUBSCRIBE\nid:r\ndestination:/topic/rooms/{room}\nreceipt:s\n\n\0"),
-        format!("SEND\ndestination:/app/rooms/{room}/focus\nreceipt:f\n\n\0"),
-    ] {
+    let subscribe = format!("SUBSCRIBE\nid:r\ndestination:/topic/rooms/{room}\nreceipt:s\n\n\0");
+    let focus = format!("SEND\ndestination:/app/rooms/{room}/focus\nreceipt:f\n\n\0");
+    said(frames, address, reader, &[&subscribe, &focus]).await
+}
+
+/// A member's connection on which these frames were said, each of which asks for a receipt.
+async fn said(frames: &mut Frames, address: &str, member: usize, what: &[&str]) -> TcpStream {
+    let mut socket = wire::connect(address, &token_of(member)).await.unwrap();
+    for frame in what {
         wire::send(&mut socket, frame.as_bytes()).await.unwrap();
         loop {
             let frame = frames.next(&mut socket).await.unwrap();
@@ -98,4 +114,35 @@ async fn focused(frames: &mut Frames, address: &str, reader: usize, room: &str) 
         }
     }
     socket
+}
+
+// === impl Badge ===
+
+impl Badge {
+    /// The first member's, live from now on.
+    pub(super) async fn of(http: &str) -> Self {
+        let address = http.replace("http://", "");
+        let mut frames = Frames::new();
+        let subscribe = "SUBSCRIBE\nid:l\ndestination:/user/queue/rooms\nreceipt:l\n\n\0";
+        let mut socket = said(&mut frames, &address, 0, &[subscribe]).await;
+        let changes = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&changes);
+        let mut listening = JoinSet::new();
+        listening.spawn(async move {
+            while let Ok(Some(frame)) = frames.next(&mut socket).await {
+                if frame.starts_with(b"MESSAGE") {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Self {
+            changes,
+            _listening: listening,
+        }
+    }
+
+    /// Changes that came so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
 }

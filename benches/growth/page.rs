@@ -21,6 +21,7 @@ members. Counted on real Kafka (one broker), DynamoDB Local and Redis; 20 messag
 
 - *items* are those DynamoDB was asked to write, however many share a request: the message in `events`, how far its sender
   has read in `members`, how far its room has come in `rooms`, how far its partition is stored in `partitions`.
+- *changes of a list* are those that a member who is connected and does not look at the room is told of its badge.
 - *read* means that everybody connected looks at the room, so that each of them has read each message.
 - *positions a reader* are those stored while all messages were read; an item for each reader and message would be as many
   as there were messages.
@@ -40,8 +41,8 @@ pub(super) fn write(reports: &[Report]) {
         figures::commit()
     );
     body.push_str(
-        "| members | connected | messages | items a message | in events, members, rooms, partitions | Redis a message | items a message, read | positions a reader | Redis a reader and message |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "| members | connected | messages | items a message | in events, members, rooms, partitions | Redis a message | changes of a list a message | items a message, read | positions a reader | Redis a reader and message |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for report in reports {
         let by_table = TABLES.map(|table| {
@@ -50,13 +51,14 @@ pub(super) fn write(reports: &[Report]) {
         });
         let _ = writeln!(
             body,
-            "| {} | {} | {} | {:.2} | {} | {:.2} | {:.1} | {:.1} | {:.3} |",
+            "| {} | {} | {} | {:.2} | {} | {:.2} | {:.2} | {:.1} | {:.1} | {:.3} |",
             report.members,
             report.readers,
             report.messages,
             report.items_a_message(),
             by_table.join(", "),
             report.cached_a_message(),
+            report.badges_a_message(),
             report.items_a_message_read(),
             report.positions_a_reader(),
             report.cached_a_reader_and_message(),
