@@ -161,7 +161,7 @@ fn counts_are_shown_where_they_changed_and_whole_to_who_is_new() {
     for _ in 0..2 {
         signals.take_counts(&key(), Some(counts.clone()));
     }
-    assert_eq!(received(&alice.outbox)[1..], [shown.clone()]);
+    assert_eq!(received(&alice.outbox)[1..], *std::slice::from_ref(&shown));
     enlist(&mut signals, &bob);
     signals.take_counts(&key(), Some(counts));
     assert_eq!(received(&bob.outbox)[1..], [shown]);
