@@ -9,6 +9,10 @@ use std::{
 };
 
 /// Serves as the control: accepts `sockets` connections, then makes `writes` of `bytes` to each at `rate` a second.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process of one thread, which has nothing else to do until a write is due"
+)]
 pub(crate) fn serve(sockets: usize, writes: u64, bytes: usize, rate: f64) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);

@@ -64,6 +64,10 @@ fn spawn(addr: SocketAddr, dir: &Path) -> Child {
     child
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it waits for another process, and other threads go on meanwhile"
+)]
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
