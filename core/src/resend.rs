@@ -8,11 +8,16 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ids::{MessageId, RoomKey};
 
-/// The rooms of one session with a send whose fate is unknown. It holds no more ids than a session may have requests
-/// open, since nothing new is produced for a room that is in it.
+/// Sends of unknown fate in all rooms of a session, as many as it may have requests open. Once there are so many, it
+/// sends to no further room either before some are acknowledged; what was under way by then may pass it.
+const UNKNOWN_MAX: usize = 1_024;
+
+/// The rooms of one session with a send whose fate is unknown.
 #[derive(Debug, Default)]
 pub struct Resends {
     rooms: HashMap<RoomKey, HashSet<MessageId>>,
+    /// Ids in all of them.
+    count: usize,
 }
 
 // === impl Resends ===
@@ -20,18 +25,22 @@ pub struct Resends {
 impl Resends {
     /// Whether this may be produced now. A no is told as `log-unavailable`: the earlier one comes first.
     pub fn allow(&self, key: &RoomKey, id: &MessageId) -> bool {
-        self.rooms.get(key).is_none_or(|ids| ids.contains(id))
+        match self.rooms.get(key) {
+            Some(ids) => ids.contains(id),
+            None => self.count < UNKNOWN_MAX,
+        }
     }
 
     /// The log did not say whether it has this one.
     pub fn unknown(&mut self, key: RoomKey, id: MessageId) {
-        self.rooms.entry(key).or_default().insert(id);
+        let is_new = self.rooms.entry(key).or_default().insert(id);
+        self.count += usize::from(is_new);
     }
 
     /// The log has this one.
     pub fn acknowledged(&mut self, key: &RoomKey, id: &MessageId) {
         if let Some(ids) = self.rooms.get_mut(key) {
-            ids.remove(id);
+            self.count -= usize::from(ids.remove(id));
             if ids.is_empty() {
                 self.rooms.remove(key);
             }
@@ -61,5 +70,25 @@ mod tests {
         resends.acknowledged(&room("a"), &id("1"));
         assert!(resends.allow(&room("a"), &id("3")));
         assert!(resends.rooms.is_empty());
+    }
+
+    #[test]
+    fn so_many_of_unknown_fate_hold_back_every_other_room() {
+        let room = |number: usize| RoomKey::parse(&format!("r-{number}")).expect("alphabet");
+        let id = |text| MessageId::parse(text).expect("visible");
+        let mut resends = Resends::default();
+        for number in 0..UNKNOWN_MAX {
+            assert!(resends.allow(&room(number), &id("1")));
+            // Twice without an answer is still one.
+            (0..2).for_each(|_| resends.unknown(room(number), id("1")));
+        }
+        assert!(!resends.allow(&room(UNKNOWN_MAX), &id("1")));
+        assert!(
+            resends.allow(&room(7), &id("1")),
+            "this one has to come first"
+        );
+        resends.acknowledged(&room(7), &id("1"));
+        resends.acknowledged(&room(7), &id("1"));
+        assert!(resends.allow(&room(UNKNOWN_MAX), &id("1")));
     }
 }

@@ -78,7 +78,7 @@ impl Connection {
         if !self.resends.allow(&event.key, &event.id) {
             return Err(Refusal::retry_after(
                 Code::LogUnavailable,
-                "an earlier message to this room was not acknowledged, send that one again first",
+                "an earlier message was not acknowledged, send that one again first",
                 1_000,
             ));
         }
