@@ -1,5 +1,6 @@
 //! One client's connection: a task that reads, lets the session decide, carries out what it asks for, and writes.
 
+mod deferred;
 mod following;
 mod listening;
 mod listing;
@@ -28,7 +29,7 @@ use roomlog_core::{
     limits::Limits,
     presence::Ending,
     resend::Resends,
-    session::{Action, Done, RequestId, Session, SubIndex},
+    session::{Done, RequestId, Session, SubIndex},
     signal::TypingPace,
     silence::Silence,
     stomp::Version,
@@ -36,6 +37,7 @@ use roomlog_core::{
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use self::{
+    deferred::Deferred,
     listening::Listening,
     listing::Listing,
     looking::{Looking, Unmarked},
@@ -103,8 +105,7 @@ pub(crate) struct Connection {
     /// Whether the client says goodbye.
     ending: Ending,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
-    /// What waits for the checks of a SEND or COMMIT, so that nothing overtakes it.
-    deferred: VecDeque<Action>,
+    deferred: Deferred,
     /// Whether such checks are running.
     is_checking: bool,
     /// Rooms with a send whose fate is unknown, and the ids that must be sent again first.
@@ -209,7 +210,7 @@ impl Connection {
             paused_ms: None,
             ending: Ending::Lost,
             doing: FuturesUnordered::new(),
-            deferred: VecDeque::new(),
+            deferred: Deferred::default(),
             is_checking: false,
             resends: Resends::default(),
             closing: None,
@@ -275,6 +276,7 @@ impl Connection {
                 return Poll::Ready(Event::Outcome(outcome));
             }
             if self.paused_ms.is_none()
+                && !self.deferred.is_full()
                 && self.session.wants_input()
                 && let Poll::Ready(input) = self.wire.poll_read(cx)
             {
@@ -359,8 +361,11 @@ impl Connection {
     }
 
     fn on_timer(&mut self, now_ms: u64) {
-        if self.paused_ms.is_some_and(|until_ms| until_ms <= now_ms) {
+        let is_pause_over = self.paused_ms.is_some_and(|until_ms| until_ms <= now_ms);
+        if is_pause_over {
             self.paused_ms = None;
+        }
+        if is_pause_over || self.deferred.is_full() {
             // What came meanwhile was not read; that is no silence of the client's.
             let actions = self.session.receive(&[], now_ms);
             self.perform(actions);

@@ -35,8 +35,7 @@ impl Connection {
 
     pub(super) fn carry_out(&mut self, action: Action) {
         if self.is_checking && matches!(action, Action::Publish(_) | Action::Commit { .. }) {
-            // Bounded by the session's open requests.
-            return self.deferred.push_back(action);
+            return self.deferred.push(action);
         }
         match action {
             Action::Send(frame) => self.write(frame),
