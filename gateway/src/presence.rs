@@ -8,7 +8,7 @@ mod leases;
 mod look_up;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -63,6 +63,8 @@ struct Shared {
     /// Who left, to be written into their rows.
     absent: mpsc::Sender<Absent>,
     look_ups: Semaphore,
+    /// Users whose rooms are being looked up, each once however often they come and go meanwhile.
+    looked_for: Mutex<HashSet<UserId>>,
     doubts: mpsc::Sender<Doubt>,
     /// When the rooms of all who are here are looked up again.
     look_again: Mutex<LookAgain>,
@@ -100,6 +102,7 @@ impl Presence {
             news,
             absent,
             look_ups: Semaphore::new(LOOK_UPS_MAX),
+            looked_for: Mutex::default(),
             doubts,
             look_again: Mutex::default(),
         }));
@@ -285,6 +288,11 @@ impl Presence {
             let now_ms = clock::monotonic_ms();
             self.change(|local| local.expire(now_ms));
         }
+    }
+
+    fn looked_for(&self) -> MutexGuard<'_, HashSet<UserId>> {
+        let looked_for = self.0.looked_for.lock();
+        looked_for.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gaps(&self) -> MutexGuard<'_, LookAgain> {

@@ -42,8 +42,10 @@ impl Presence {
             for news in batch.drain(..) {
                 match news {
                     News::Arrived(user) => {
-                        let look_up = self.clone().look_up(user.clone(), shutdown.clone());
-                        shutdown.spawn(look_up);
+                        if self.looked_for().insert(user.clone()) {
+                            let look_up = self.clone().look_up(user.clone(), shutdown.clone());
+                            shutdown.spawn(look_up);
+                        }
                         arrived.push(user);
                     }
                     News::Left(user) => left.push(user),

@@ -47,9 +47,15 @@ impl Presence {
     /// Finds the rooms of a user who came, however long the store takes to answer.
     pub(super) async fn look_up(self, user: UserId, shutdown: Shutdown) {
         let mut backoff = Backoff::between(LOOK_UP_FLOOR, LOOK_UP_CEILING);
-        while self.lock().has(&user) {
+        while self.is_looked_for(&user) {
             match self.read_rooms(&user).await {
-                Ok(rooms) => return self.change(|local| local.found(&user, rooms)),
+                Ok(rooms) => {
+                    // Whoever came before this is told of, and whoever comes after it is looked for again.
+                    let mut looked_for = self.looked_for();
+                    self.change(|local| local.found(&user, rooms));
+                    looked_for.remove(&user);
+                    return;
+                }
                 Err(error) => tracing::debug!(%error, "a user's rooms are not known yet"),
             }
             tokio::select! {
@@ -57,6 +63,16 @@ impl Presence {
                 () = shutdown.begun() => return,
             }
         }
+    }
+
+    /// Whether a user is still here; who is not is looked for no more.
+    fn is_looked_for(&self, user: &UserId) -> bool {
+        let mut looked_for = self.looked_for();
+        let is_here = self.lock().has(user);
+        if !is_here {
+            looked_for.remove(user);
+        }
+        is_here
     }
 
     /// Looks at the rooms whose members may be others now, until the shutdown: opening one tells how its members belong.
