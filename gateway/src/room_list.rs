@@ -8,6 +8,7 @@ mod entry;
 mod list;
 mod load;
 mod task;
+mod turns;
 
 use std::sync::{
     Arc,

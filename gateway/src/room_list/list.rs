@@ -21,6 +21,10 @@ use crate::{
 };
 use roomlog_core::code::Refusal;
 
+/// Looks remembered of one list: twice as many as there are rooms one may be in. Beyond it, those at rooms that are not
+/// on it are forgotten, and one that was left may come back for as long as a row that was read before shows it.
+const JUDGED_MAX: usize = 10_000;
+
 /// A list and its audience.
 pub(super) struct List {
     pub(super) caller: Caller,
@@ -137,6 +141,11 @@ impl List {
         if is_news {
             self.judged.insert(key.clone(), (as_of, is_in));
         }
+        if self.judged.len() > JUDGED_MAX {
+            let rooms = &self.rooms;
+            self.judged
+                .retain(|other, _| other == key || rooms.contains_key(other));
+        }
         is_news
     }
 
@@ -204,6 +213,7 @@ impl List {
     /// Whether anybody sees it or waits for it.
     pub(super) fn is_watched(&mut self) -> bool {
         self.subscribers.retain(|it| !it.outbox.is_closed());
+        self.waiting.retain(|waiter| !waiter.is_gone());
         !self.subscribers.is_empty() || !self.waiting.is_empty()
     }
 
@@ -265,6 +275,18 @@ impl List {
     }
 }
 
+// === impl Waiter ===
+
+impl Waiter {
+    /// Whether nobody waits any more. A list that can't be read must not keep those who gave up.
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Subscriber(subscriber) => subscriber.outbox.is_closed(),
+            Self::Reader(reply) => reply.is_closed(),
+        }
+    }
+}
+
 /// A mark is stored at once and letters a moment later, so the store's head may lie behind what is read.
 fn inbox_json(inbox: &Badge) -> Value {
     let (head, read) = (inbox.head().seq, inbox.position().seq);
@@ -279,4 +301,42 @@ fn frame(number: u64, body: &Value) -> MessageFrame {
         ("content-type", "application/json"),
     ];
     MessageFrame::new(Mark::Number(number), &server, [], &body.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use roomlog_core::ids::UserId;
+
+    use super::*;
+
+    fn list() -> List {
+        List::new(Caller {
+            user: UserId::parse("alice").unwrap(),
+            is_admin: false,
+        })
+    }
+
+    #[test]
+    fn who_gave_up_waiting_for_a_list_is_forgotten() {
+        let mut list = list();
+        let (reply, answer) = oneshot::channel();
+        list.show(reply);
+        assert!(list.is_watched());
+        drop(answer);
+        assert!(!list.is_watched());
+        assert!(list.waiting.is_empty());
+    }
+
+    #[test]
+    fn rooms_come_and_go_and_only_so_many_looks_at_them_are_remembered() {
+        let mut list = list();
+        let room = |number: usize| RoomKey::parse(&format!("r-{number}")).unwrap();
+        for number in 0..=JUDGED_MAX {
+            assert!(list.judge(&room(number), Seq(5), false));
+        }
+        assert!(list.judged.len() <= JUDGED_MAX);
+        assert!(list.is_over(&room(JUDGED_MAX), Seq(5)), "the last one is");
+        assert!(!list.judge(&room(JUDGED_MAX), Seq(4), true));
+    }
 }

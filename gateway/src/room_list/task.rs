@@ -22,6 +22,7 @@ use super::{
     Hearing, Request,
     list::List,
     load::{self, Looked, Rows},
+    turns::Turns,
 };
 use crate::{
     clock,
@@ -54,6 +55,10 @@ pub(super) struct Task {
     /// By room: the users with the room on their list.
     followers: BTreeMap<RoomKey, BTreeSet<UserId>>,
     doing: JoinSet<Done>,
+    /// Whose rows are being read.
+    reading: Turns<UserId, ()>,
+    /// Rooms that are being looked at for somebody, and as of which event.
+    looking: Turns<(UserId, RoomKey), Seq>,
     readers: Arc<Semaphore>,
     fillers: Arc<Semaphore>,
     joins: VecDeque<(u64, UserId, RoomKey)>,
@@ -91,6 +96,8 @@ impl Task {
             lists: HashMap::new(),
             followers: BTreeMap::new(),
             doing: JoinSet::new(),
+            reading: Turns::default(),
+            looking: Turns::default(),
             readers: Arc::new(Semaphore::new(READS_AT_ONCE)),
             fillers: Arc::new(Semaphore::new(FILLS_AT_ONCE)),
             joins: VecDeque::new(),
@@ -157,6 +164,9 @@ impl Task {
     }
 
     fn read(&mut self, user: UserId) {
+        if !self.reading.begin(&user, ()) {
+            return;
+        }
         let (source, turns) = (self.source.clone(), Arc::clone(&self.readers));
         self.doing.spawn(async move {
             let _turn = turns.acquire().await;
@@ -166,6 +176,10 @@ impl Task {
     }
 
     fn look(&mut self, caller: Caller, key: RoomKey, after: Seq) {
+        let whose = (caller.user.clone(), key.clone());
+        if !self.looking.begin(&whose, after) {
+            return;
+        }
         if let Some(list) = self.lists.get_mut(&caller.user) {
             list.looking += 1;
         }

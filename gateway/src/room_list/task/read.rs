@@ -27,29 +27,43 @@ const PREVIEWS_MAX: usize = 500;
 
 impl Task {
     pub(super) async fn done(&mut self, done: Done) {
-        if let Done::Looked(user, ..) = &done
-            && let Some(list) = self.lists.get_mut(user)
-        {
-            list.looking = list.looking.saturating_sub(1);
-        }
         match done {
-            Done::Read(user, rows) => self.take_rows(&user, rows).await,
-            Done::Looked(user, key, Looked::In(row, as_of)) => {
-                if self.is_news(&user, &key, as_of, true) {
-                    self.add(&user, &key, *row).await;
+            Done::Read(user, rows) => {
+                let again = self.reading.end(&user);
+                self.take_rows(&user, rows).await;
+                if again.is_some() && self.lists.contains_key(&user) {
+                    self.read(user);
                 }
             }
-            Done::Looked(user, key, Looked::Out(as_of)) => {
-                if self.is_news(&user, &key, as_of, false) {
-                    self.remove(&user, &key).await;
-                }
-            }
-            Done::Looked(_, _, Looked::Unknown) => self.source.ear.note_gap(),
+            Done::Looked(user, key, looked) => self.looked(user, key, looked).await,
             Done::Filled(user, key, events) => self.filled(&user, &key, events),
             Done::Counted(totals) => self.take_totals(totals),
         }
         let now_ms = clock::monotonic_ms();
         self.lists.values_mut().for_each(|list| list.settle(now_ms));
+    }
+
+    async fn looked(&mut self, user: UserId, key: RoomKey, looked: Looked) {
+        let again = self.looking.end(&(user.clone(), key.clone()));
+        if let Some(list) = self.lists.get_mut(&user) {
+            list.looking = list.looking.saturating_sub(1);
+        }
+        match looked {
+            Looked::In(row, as_of) => {
+                if self.is_news(&user, &key, as_of, true) {
+                    self.add(&user, &key, *row).await;
+                }
+            }
+            Looked::Out(as_of) => {
+                if self.is_news(&user, &key, as_of, false) {
+                    self.remove(&user, &key).await;
+                }
+            }
+            Looked::Unknown => self.source.ear.note_gap(),
+        }
+        if let (Some(after), Some(list)) = (again, self.lists.get(&user)) {
+            self.look(list.caller.clone(), key, after);
+        }
     }
 
     fn is_news(&mut self, user: &UserId, key: &RoomKey, as_of: Seq, is_in: bool) -> bool {
