@@ -17,6 +17,10 @@ use crate::outbox::Outbox;
 /// Events sent at once to a gateway that declares interest and is behind. Beyond, it gets the head and asks.
 const CATCH_UP_EVENTS_MAX: u64 = 500;
 
+/// Questions that wait for a room's row, as many as may wait for the log. Beyond, further ones are dropped, which their
+/// askers see as "not available".
+pub(super) const UNANSWERED_MAX: usize = 10_000;
+
 // === impl State ===
 
 impl State {
@@ -121,10 +125,11 @@ impl State {
             match self.head(&question.key) {
                 // Who asked may have gone, and then nobody needs the answer.
                 Some(head) => drop(question.reply.send(head)),
-                None => {
+                None if self.unanswered.len() < UNANSWERED_MAX => {
                     self.loads.want(&question.key);
                     self.unanswered.push(question);
                 }
+                None => {}
             }
         }
     }

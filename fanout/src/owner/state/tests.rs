@@ -316,3 +316,30 @@ fn a_question_about_an_unloaded_room_is_answered_once_its_row_is_read() {
     bench.state.heads_loaded(vec![(key("nowhere"), None)]);
     assert_eq!(answer.try_recv().unwrap().seq, Seq::ZERO);
 }
+
+#[test]
+fn so_many_questions_wait_for_rows_and_no_more() {
+    let position = Position {
+        generation: 1,
+        offset: 10,
+    };
+    let mut bench = Bench::on(RoomLog::partial(SPEC, position, 3));
+    let ask = |bench: &mut Bench| {
+        let answer = bench.ask_head("nowhere");
+        assert!(bench.state.fresh.begin_look());
+        bench.state.fresh.looked(Some(10));
+        bench.state.answer(10);
+        answer
+    };
+    let mut waiting: Vec<_> = (0..asked::UNANSWERED_MAX)
+        .map(|_| ask(&mut bench))
+        .collect();
+    let mut dropped = ask(&mut bench);
+    assert_eq!(
+        dropped.try_recv(),
+        Err(oneshot::error::TryRecvError::Closed)
+    );
+    assert_eq!(bench.state.loads.begin_load(), Some(vec![key("nowhere")]));
+    bench.state.heads_loaded(vec![(key("nowhere"), None)]);
+    assert!(waiting.iter_mut().all(|answer| answer.try_recv().is_ok()));
+}
