@@ -21,6 +21,8 @@ const CACHE_WAIT: Duration = Duration::from_millis(500);
 const BUILD_WAIT: Duration = Duration::from_secs(2);
 /// Sets built at once: each holds a room's members in memory, some 10 MB for a hundred thousand.
 const BUILDS_AT_ONCE: usize = 2;
+/// Sets that are built or wait for it, each once or more. Beyond it the rows are counted instead, as without Redis.
+const BUILDS_WAITING_MAX: usize = 256;
 /// Rows in one read of the store: below what it answers at once.
 const PAGE_ROWS: u16 = 1_000;
 /// Members of a room that are counted by their rows while Redis does not answer. Beyond it nothing is told.
@@ -32,6 +34,8 @@ pub(crate) struct Readers {
     store: Store,
     cache: Cache,
     building: Arc<Semaphore>,
+    /// Held by each that is built or waits for it.
+    waiting: Arc<Semaphore>,
     /// Members whose positions are told to a new listener.
     names_max: u64,
 }
@@ -56,6 +60,7 @@ impl Readers {
             store,
             cache,
             building: Arc::new(Semaphore::new(BUILDS_AT_ONCE)),
+            waiting: Arc::new(Semaphore::new(BUILDS_WAITING_MAX)),
             names_max: u64::from(names_max),
         }
     }
@@ -135,8 +140,10 @@ impl Readers {
         if let Some(answer) = answered(question()).await? {
             return Some(answer);
         }
+        let place = Arc::clone(&self.waiting).try_acquire_owned().ok()?;
         let (readers, key) = (self.clone(), key.clone());
         let building = tokio::spawn(async move {
+            let _place = place;
             if let Err(error) = readers.build(&key).await {
                 tracing::debug!(%error, "a set of readers is not built");
             }

@@ -86,6 +86,7 @@ pub(crate) struct Room {
     moves: Vec<(UserId, Membership)>,
     /// Who posted last, while the room is in slow mode.
     paces: Paces,
+    /// Who waits for the seq of what they posted: at most as many as there are requests, which wait for two seconds.
     echoes: HashMap<(String, String), Vec<oneshot::Sender<Echo>>>,
     /// Whether events or rows are being fetched.
     is_filling: bool,
