@@ -31,7 +31,7 @@ faults: ## Make every single fault on real servers under load, and write the mea
 sim: ## Run many seeds of the simulation (SEEDS=100000)
 	ROOMLOG_SIM_SEEDS=$(or $(SEEDS),100000) cargo test --locked --test sim any_mix -- --nocapture
 
-bench: ## Measure codec, numbering and load
+bench: ## Measure codec, fan-out, numbering and load
 	@tests/setup build
 	cargo bench --locked $(ARGS)
 

@@ -10,45 +10,20 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use figures::Row;
+use figures::{
+    Row,
+    message::{TEXT_BYTES, body, message},
+};
 use roomlog_core::{
     limits::Limits,
-    session::Mark,
-    stomp::{Bounds, Decoder, Envelope, MessageFrame, Provenance, Version},
+    stomp::{Bounds, Decoder, Envelope, Provenance, Version},
 };
-
-/// Bytes of a message's text.
-const TEXT_BYTES: usize = 200;
 
 /// A SEND as a client library writes it.
 fn send() -> Vec<u8> {
     let text = "x".repeat(TEXT_BYTES);
     let headers = "destination:/app/rooms/lobby\nreceipt:message-17\nid:0190c5a8-7d1e";
     format!("SEND\n{headers}\ncontent-length:{TEXT_BYTES}\n\n{text}\0").into_bytes()
-}
-
-/// The event body that goes with it.
-fn body() -> String {
-    let text = "x".repeat(TEXT_BYTES);
-    format!(
-        "{{\"room\":\"lobby\",\"seq\":42,\"count\":40,\"type\":\"message\",\"id\":\"0190c5a8-7d1e\",\
-         \"sender\":{{\"id\":\"alice\",\"name\":\"Alice\"}},\"at\":1763700000000,\"text\":\"{text}\"}}"
-    )
-}
-
-/// The part of its MESSAGE that all subscribers share.
-fn message(body: &str) -> MessageFrame {
-    let server = [
-        ("message-id", "lobby-42"),
-        ("destination", "/topic/rooms/lobby"),
-        ("content-type", "application/json"),
-        ("seq", "42"),
-        ("count", "40"),
-        ("epoch", "e1"),
-        ("type", "message"),
-        ("timestamp", "1763700000000"),
-    ];
-    MessageFrame::new(Mark::Number(42), &server, [], body)
 }
 
 fn decode(criterion: &mut Criterion) {

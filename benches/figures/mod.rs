@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 #![allow(clippy::unwrap_used, reason = "a tool, not a service")]
 
+pub(crate) mod message;
+
 use std::{
     fmt::Write as _,
     fs,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::figures;
 
 /// The benches that have sections of their own.
-const OTHERS: [&str; 3] = ["growth", "numbering", "stomp"];
+const OTHERS: [&str; 4] = ["fanout", "growth", "numbering", "stomp"];
 
 /// What the figures mean, for who reads only the page.
 const PREFACE: &str = "\
