@@ -95,7 +95,7 @@ fn a_crash_between_any_two_steps_breaks_no_promise() {
     let runs = CRASH_SEEDS * CRASH_STEPS as u64 * victims;
     let tally = run_all(runs, |index| {
         let (seed, step, victim) = case(index);
-        run_with_crash(seed, step, victim).tally
+        run_with_crash(seed, step, victim, rules()).tally
     });
     let tally = tally.unwrap_or_else(|index| panic!("(seed, step, victim): {:?}", case(index)));
     assert!(tally.cut_off > 0, "no snapshot write was cut off");

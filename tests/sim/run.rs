@@ -30,14 +30,14 @@ pub(crate) fn run(seed: u64, rules: Rules, trace: bool) -> Outcome {
 }
 
 /// Runs a seed in which processes crash once and at no other time: these, just before that step.
-pub(crate) fn run_with_crash(seed: u64, step: usize, victim: Victim) -> Outcome {
+pub(crate) fn run_with_crash(seed: u64, step: usize, victim: Victim, rules: Rules) -> Outcome {
     let mut random = Random::new(seed);
     let faults = Faults {
         crash: 0,
         zombie: 0,
         ..Faults::of(&mut random)
     };
-    let world = World::new(random, faults, Rules::default());
+    let world = World::new(random, faults, rules);
     walk(world, CRASH_STEPS, Some((step, victim)), false)
 }
 
