@@ -102,62 +102,97 @@ impl Mail {
     }
 }
 
-/// Produces the letters of these moves, for as long as it takes.
+/// Produces the letters of these moves, for as long as it takes. Those of one event are made once the ones before them are
+/// in the log: together the letters of many notices would take a lot of memory.
 pub(crate) async fn post(resources: &Resources, moves: &Moves) -> Result<(), StoreError> {
-    if moves.mail().is_empty() {
-        return Ok(());
-    }
-    let events = addressed(resources, moves).await?;
-    for events in events.chunks(LETTERS_AT_ONCE) {
-        produce(resources, events.iter().collect()).await;
-    }
-    metrics::letters(events.len());
-    Ok(())
-}
-
-async fn addressed(resources: &Resources, moves: &Moves) -> Result<Vec<Event>, StoreError> {
     let since_ms = now_ms() - i64::try_from(AGE_MAX.as_millis()).unwrap_or(i64::MAX);
     let recent = moves.mail().iter().filter(|mail| mail.at_ms >= since_ms);
     let mail: Vec<&Mail> = recent.collect();
-    let named: HashSet<(RoomKey, UserId)> = mail
-        .iter()
-        .flat_map(|mail| mail.named().map(|user| (mail.key.clone(), user.clone())))
-        .collect();
-    let named: Vec<_> = named.into_iter().collect();
-    let rows = match named.is_empty() {
-        true => Vec::new(),
-        false => resources.shelf.members(&named).await?,
-    };
-    let stored: HashSet<(RoomKey, UserId)> = rows
-        .into_iter()
-        .filter(|(_, row)| row.membership.is_some_and(|row| row.is_in()))
-        .map(|(key, row)| (key, row.user))
-        .collect();
-    // A membership that is about to be written is not in the store yet.
-    let is_member = |key: &RoomKey, user: &UserId| match moves.standing(key, user) {
-        Some(membership) => membership.is_in(),
-        None => stored.contains(&(key.clone(), user.clone())),
-    };
-    let mut events = Vec::new();
+    let members = Members::among_named(resources, moves, &mail).await?;
+    let mut letters = Vec::new();
     for mail in mail {
-        match &mail.to {
-            To::These(letters) => {
-                let known = letters.iter().filter(|(user, letter)| {
-                    letter.about != About::Mention || is_member(&mail.key, user)
-                });
-                events.extend(known.map(|(user, letter)| mail.addressed(user, letter)));
-            }
-            To::Members(letter) => {
-                let readers = resources
-                    .shelf
-                    .readers(&mail.key, NOTICE_READERS_MAX)
-                    .await?;
-                let readers = readers.iter().filter(|user| **user != mail.sender.id);
-                events.extend(readers.map(|user| mail.addressed(user, letter)));
-            }
+        letters.extend(addressed(resources, mail, &members).await?);
+        if letters.len() >= LETTERS_AT_ONCE {
+            produce_all(resources, &letters).await;
+            letters.clear();
         }
     }
-    Ok(events)
+    produce_all(resources, &letters).await;
+    Ok(())
+}
+
+/// Who is a member, among those who are named.
+struct Members<'a> {
+    moves: &'a Moves,
+    stored: HashSet<(RoomKey, UserId)>,
+}
+
+// === impl Members ===
+
+impl<'a> Members<'a> {
+    async fn among_named(
+        resources: &Resources,
+        moves: &'a Moves,
+        mail: &[&Mail],
+    ) -> Result<Self, StoreError> {
+        let named: HashSet<(RoomKey, UserId)> = mail
+            .iter()
+            .flat_map(|mail| mail.named().map(|user| (mail.key.clone(), user.clone())))
+            .collect();
+        let named: Vec<_> = named.into_iter().collect();
+        let rows = match named.is_empty() {
+            true => Vec::new(),
+            false => resources.shelf.members(&named).await?,
+        };
+        let stored = rows
+            .into_iter()
+            .filter(|(_, row)| row.membership.is_some_and(|row| row.is_in()))
+            .map(|(key, row)| (key, row.user))
+            .collect();
+        Ok(Self { moves, stored })
+    }
+
+    /// A membership that is about to be written is not in the store yet.
+    fn has(&self, key: &RoomKey, user: &UserId) -> bool {
+        match self.moves.standing(key, user) {
+            Some(membership) => membership.is_in(),
+            None => self.stored.contains(&(key.clone(), user.clone())),
+        }
+    }
+}
+
+/// The letters of one event.
+async fn addressed(
+    resources: &Resources,
+    mail: &Mail,
+    members: &Members<'_>,
+) -> Result<Vec<Event>, StoreError> {
+    let letters = match &mail.to {
+        To::These(letters) => {
+            let known = letters.iter().filter(|(user, letter)| {
+                letter.about != About::Mention || members.has(&mail.key, user)
+            });
+            known
+                .map(|(user, letter)| mail.addressed(user, letter))
+                .collect()
+        }
+        To::Members(letter) => {
+            let readers = resources
+                .shelf
+                .readers(&mail.key, NOTICE_READERS_MAX)
+                .await?;
+            let readers = readers.iter().filter(|user| **user != mail.sender.id);
+            readers.map(|user| mail.addressed(user, letter)).collect()
+        }
+    };
+    Ok(letters)
+}
+
+async fn produce_all(resources: &Resources, letters: &[Event]) {
+    for letters in letters.chunks(LETTERS_AT_ONCE) {
+        produce(resources, letters.iter().collect()).await;
+    }
+    metrics::letters(letters.len());
 }
 
 fn now_ms() -> i64 {
