@@ -8,8 +8,8 @@ use crate::{
     world::{Fate, World},
 };
 
-/// A message, so many other records and so much time later the same one again: read by an owner that lived through all
-/// of it and by one that began in between. How often it is an event.
+/// A message, so many other records and so much time later the same one again: read by a fanout and a persister that lived
+/// through all of it, and by one of each that began in between. How often it is an event.
 fn times_after(records: i64, ms: i64) -> usize {
     let mut world = World::with(&[("ann", 0), ("bob", 1)]);
     world.make_room(OTHER, "bob");
@@ -18,11 +18,11 @@ fn times_after(records: i64, ms: i64) -> usize {
     (0..records).for_each(|id| world.message(OTHER, &format!("between-{id}")));
     world.settle();
     world.crash_fanout(1);
-    world.crash_persister();
+    world.replace_persister();
     world.now_ms += ms;
     world.message(ROOM, "m");
     world.heal();
-    // Both owners and the persister agree, or a checker would have said so.
+    // All four agree, or a checker would have said so.
     world.seqs("ann", "m").len()
 }
 
