@@ -21,7 +21,7 @@ fn event(sender: &str, body: Body) -> Event {
         },
         body,
         headers: vec![],
-            by_admin: false,
+        by_admin: false,
     }
 }
 

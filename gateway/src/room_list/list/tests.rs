@@ -9,7 +9,7 @@ use std::{
 
 use roomlog_core::{
     event::{Role, RoomKind},
-    ids::UserId,
+    ids::{Count, UserId},
     room_state::{MemberState, Membership, RoomMeta},
     stomp::{Envelope, Version},
     unread::ReadPosition,
@@ -208,4 +208,27 @@ fn looks_count_by_the_event_they_saw_and_not_by_when_they_ended() {
     assert!(list.is_over(&key, Seq(5)) && !list.is_over(&key, Seq(6)));
     assert!(list.judge(&key, Seq(6), true));
     assert!(!list.is_over(&key, Seq(5)) && list.knows(&key, Seq(6)));
+}
+
+#[test]
+fn who_gave_up_waiting_for_a_list_is_forgotten() {
+    let mut list = list(&[]);
+    let (reply, answer) = oneshot::channel();
+    list.show(reply);
+    assert!(list.is_watched());
+    drop(answer);
+    assert!(!list.is_watched());
+    assert!(list.waiting.is_empty());
+}
+
+#[test]
+fn rooms_come_and_go_and_only_so_many_looks_at_them_are_remembered() {
+    let mut list = list(&[]);
+    let room = |number: usize| key(&format!("r-{number}"));
+    for number in 0..=JUDGED_MAX {
+        assert!(list.judge(&room(number), Seq(5), false));
+    }
+    assert!(list.judged.len() <= JUDGED_MAX);
+    assert!(list.is_over(&room(JUDGED_MAX), Seq(5)), "the last one is");
+    assert!(!list.judge(&room(JUDGED_MAX), Seq(4), true));
 }
