@@ -18,6 +18,8 @@ const AT_ONCE: usize = 8;
 /// What memory may grow by meanwhile: some 9 KiB for each connection, where keeping no more than what it sent or its
 /// buffers would be several times that.
 const GROWTH_BYTES_MAX: u64 = 16 << 20;
+/// Files more, of pools that had a busier moment meanwhile; a single sort of eight that leaves one would be 225.
+const POOLED_FILES_MAX: usize = 32;
 /// What each of those that send a lot sends; two sorts of eight do.
 const LARGE_BYTES: usize = 60_000;
 
@@ -31,7 +33,10 @@ async fn thousands_of_bad_connections_leave_no_memory_and_no_file_behind() {
     let (files, bytes) = (open_files(&mut system).await, memory(&mut system));
     bad_connections(&alice, WARM_UP..CONNECTIONS).await;
     let left = open_files(&mut system).await;
-    assert!(left <= files, "{files} files were open, and {left} are");
+    assert!(
+        left <= files + POOLED_FILES_MAX,
+        "{files} files were open, and {left} are"
+    );
     let grown = memory(&mut system).saturating_sub(bytes);
     assert!(grown <= GROWTH_BYTES_MAX, "{grown} bytes more than {bytes}");
     bystander.request(Frame::send(&room, "unharmed")).await;
