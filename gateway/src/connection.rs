@@ -105,6 +105,8 @@ pub(crate) struct Connection {
     /// Whether the client says goodbye.
     ending: Ending,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// Subscriptions that are being granted, behind which SENDs to their rooms wait.
+    starting: Vec<(SubIndex, RoomKey)>,
     deferred: Deferred,
     /// Whether such checks are running.
     is_checking: bool,
@@ -210,6 +212,7 @@ impl Connection {
             paused_ms: None,
             ending: Ending::Lost,
             doing: FuturesUnordered::new(),
+            starting: Vec::new(),
             deferred: Deferred::default(),
             is_checking: false,
             resends: Resends::default(),

@@ -1,8 +1,8 @@
-//! What waits for the checks of a SEND or COMMIT, so that nothing overtakes it.
+//! What waits for the checks of a SEND or COMMIT, or for a SUBSCRIBE to the same room, so that nothing overtakes it.
 
 use std::collections::VecDeque;
 
-use roomlog_core::session::{Action, Publish};
+use roomlog_core::session::{Action, Publish, SubIndex};
 
 /// Bytes that may wait before nothing more is read from the client: its socket pushes back, and its silence is not held
 /// against it. What one WebSocket message brings may pass it.
@@ -14,20 +14,23 @@ const SEND_OVERHEAD_BYTES: usize = 256;
 /// SENDs and COMMITs in their order.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
-    actions: VecDeque<Action>,
+    /// Each behind the subscription that is being granted, or behind checks.
+    actions: VecDeque<(Option<SubIndex>, Action)>,
     bytes: usize,
 }
 
 // === impl Deferred ===
 
 impl Deferred {
-    pub(super) fn push(&mut self, action: Action) {
+    pub(super) fn push(&mut self, behind: Option<SubIndex>, action: Action) {
         self.bytes += cost(&action);
-        self.actions.push_back(action);
+        self.actions.push_back((behind, action));
     }
 
-    pub(super) fn pop(&mut self) -> Option<Action> {
-        let action = self.actions.pop_front()?;
+    pub(super) fn pop(&mut self, behind: Option<SubIndex>) -> Option<Action> {
+        let is_next = |(waits, _): &(Option<SubIndex>, Action)| *waits == behind;
+        let position = self.actions.iter().position(is_next)?;
+        let (_, action) = self.actions.remove(position)?;
         self.bytes -= cost(&action);
         Some(action)
     }
@@ -74,16 +77,40 @@ mod tests {
         let mut deferred = Deferred::default();
         let mut waiting = 0;
         while !deferred.is_full() {
-            deferred.push(Action::Publish(send(16_000)));
+            deferred.push(None, Action::Publish(send(16_000)));
             waiting += 1;
         }
         assert_eq!(
             waiting,
             WAITING_BYTES_MAX.div_ceil(16_000 + SEND_OVERHEAD_BYTES)
         );
-        while deferred.pop().is_some() {
+        while deferred.pop(None).is_some() {
             assert!(!deferred.is_full());
         }
+        assert_eq!(deferred.bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_for_one_thing_is_not_let_go_by_another() {
+        let mut deferred = Deferred::default();
+        let behind = [
+            Some(SubIndex(1)),
+            None,
+            Some(SubIndex(1)),
+            Some(SubIndex(2)),
+        ];
+        for (bytes, behind) in behind.into_iter().enumerate() {
+            deferred.push(behind, Action::Publish(send(bytes)));
+        }
+        let mut popped = |behind| match deferred.pop(behind) {
+            Some(Action::Publish(publish)) => Some(publish.body.len()),
+            _ => None,
+        };
+        let first = Some(SubIndex(1));
+        assert_eq!(
+            [first, first, first, None, Some(SubIndex(2))].map(&mut popped),
+            [Some(0), Some(2), None, Some(1), Some(3)]
+        );
         assert_eq!(deferred.bytes, 0);
     }
 

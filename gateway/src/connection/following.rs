@@ -178,6 +178,20 @@ impl Connection {
         begun: Result<Begin, Refusal>,
         now_ms: u64,
     ) {
+        self.take_its_place(index, request, begun, now_ms);
+        self.starting.retain(|(starting, _)| *starting != index);
+        while let Some(action) = self.deferred.pop(Some(index)) {
+            self.carry_out(action);
+        }
+    }
+
+    fn take_its_place(
+        &mut self,
+        index: SubIndex,
+        request: RequestId,
+        begun: Result<Begin, Refusal>,
+        now_ms: u64,
+    ) {
         let begin = match begun {
             Ok(begin) => begin,
             Err(refusal) => {

@@ -35,7 +35,10 @@ impl Connection {
 
     pub(super) fn carry_out(&mut self, action: Action) {
         if self.is_checking && matches!(action, Action::Publish(_) | Action::Commit { .. }) {
-            return self.deferred.push(action);
+            return self.deferred.push(None, action);
+        }
+        if let Some(granting) = self.granting(&action) {
+            return self.deferred.push(Some(granting), action);
         }
         match action {
             Action::Send(frame) => self.write(frame),
@@ -200,6 +203,16 @@ impl Connection {
         );
     }
 
+    /// The subscription that is being granted to the room of a SEND. Whoever subscribes and sends at once sees what was
+    /// sent, as it comes after the subscription's head.
+    fn granting(&self, action: &Action) -> Option<SubIndex> {
+        let Action::Publish(publish) = action else {
+            return None;
+        };
+        let of_room = |(_, key): &&(SubIndex, RoomKey)| key.as_str() == publish.room.as_str();
+        self.starting.iter().find(of_room).map(|(index, _)| *index)
+    }
+
     fn publish(&mut self, publish: Publish) {
         let request = publish.request;
         match publish.verb {
@@ -247,6 +260,7 @@ impl Connection {
             );
             return self.finish(request, Err(refusal));
         };
+        self.starting.push((index, key.clone()));
         let starting = Subscription::starting(key.clone(), envelope, ack);
         self.subscriptions.insert(index, starting);
         let (gateway, caller) = (Arc::clone(&self.gateway), member.caller.clone());

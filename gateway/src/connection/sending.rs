@@ -138,7 +138,7 @@ impl Connection {
             Err(refusal) => self.complete(ask.request(), Err(refusal), now_ms),
         }
         while !self.is_checking
-            && let Some(action) = self.deferred.pop()
+            && let Some(action) = self.deferred.pop(None)
         {
             self.carry_out(action);
         }
