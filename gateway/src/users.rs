@@ -13,7 +13,10 @@ use roomlog_core::{
     ids::{MessageId, RoomKey, UserId},
     limits::Limits,
 };
-use roomlog_platform::dynamo::{Consistency, Store, UserRow};
+use roomlog_platform::{
+    backoff::Backoff,
+    dynamo::{Consistency, Store, UserRow},
+};
 
 use crate::{
     auth::{Ended, Ending, Identity, SessionRef},
@@ -25,6 +28,12 @@ use crate::{
 
 /// How long a sign-in waits for the stored name. Without it the token's name, or the id, is shown.
 const NAME_WAIT: Duration = Duration::from_millis(300);
+/// Tries to write the row of someone seen for the first time, some minutes in all. Whoever has none by then gets it when
+/// they are seen for the first time again.
+const ENTRY_TRIES: u32 = 12;
+/// The waits between those tries.
+const ENTRY_RETRY_FLOOR: Duration = Duration::from_millis(500);
+const ENTRY_RETRY_CEILING: Duration = Duration::from_secs(30);
 /// Users remembered before those who are not connected are forgotten.
 const USERS_KEPT: usize = 50_000;
 /// How long a user without connections is remembered, so that the rate holds from one request to the next.
@@ -113,27 +122,14 @@ impl Users {
         if let Some(user) = self.lock().get(&identity.user) {
             return Arc::clone(user);
         }
-        let stored = match tokio::time::timeout(
-            NAME_WAIT,
-            store.user(&identity.user, Consistency::Eventual),
-        )
-        .await
-        {
-            Ok(Ok(Some(row))) => Some(row),
-            Ok(Ok(None)) => {
-                enter(identity, store.clone());
-                None
-            }
-            Ok(Err(_)) | Err(_) => None,
-        };
-        let profile = match stored {
-            Some(row) => Profile::of(&row),
-            None => Profile {
-                name: first_name(identity),
-                avatar: None,
-            },
-        };
-        self.add(identity.user.clone(), profile)
+        let read = store.user(&identity.user, Consistency::Eventual);
+        if let Ok(Ok(Some(row))) = tokio::time::timeout(NAME_WAIT, read).await {
+            return self.add(identity.user.clone(), Profile::of(&row));
+        }
+        let row = first_row(identity);
+        let user = self.add(identity.user.clone(), Profile::of(&row));
+        tokio::spawn(enter(Arc::clone(&user), row, store.clone()));
+        user
     }
 
     /// A user whose name is known.
@@ -199,26 +195,24 @@ impl Users {
     }
 }
 
-/// What somebody is called before they have a row.
-fn first_name(identity: &Identity) -> String {
-    identity
-        .name
-        .clone()
-        .unwrap_or_else(|| identity.user.as_str().to_owned())
+/// The row of someone seen for the first time.
+fn first_row(identity: &Identity) -> UserRow {
+    let id = &identity.user;
+    let name = identity.name.clone();
+    let name = name.unwrap_or_else(|| id.as_str().to_owned());
+    UserRow::new(id.clone(), name, clock::unix_ms_signed())
 }
 
-/// Writes the row of someone seen for the first time.
-fn enter(identity: &Identity, store: Store) {
-    let row = UserRow::new(
-        identity.user.clone(),
-        first_name(identity),
-        clock::unix_ms_signed(),
-    );
-    tokio::spawn(async move {
-        if let Err(error) = store.create_user(&row).await {
-            tracing::debug!(%error, "a new user's row was not written, the next sign-in will");
+/// Writes the row of someone seen for the first time, however busy the store is. Who has one already is shown by it.
+async fn enter(user: Arc<User>, row: UserRow, store: Store) {
+    let mut backoff = Backoff::between(ENTRY_RETRY_FLOOR, ENTRY_RETRY_CEILING);
+    for _ in 0..ENTRY_TRIES {
+        match store.create_user(&row).await {
+            Ok(kept) => return user.is_kept_as(Profile::of(&kept), &Profile::of(&row)),
+            Err(error) => tracing::debug!(%error, "a new user's row was not written yet"),
         }
-    });
+        backoff.wait().await;
+    }
 }
 
 // === impl User ===
@@ -242,6 +236,13 @@ impl User {
     /// Shows them in another way from now on.
     pub(crate) fn set_profile(&self, profile: Profile) {
         self.profile.store(Arc::new(profile));
+    }
+
+    /// Shows them as their row does, unless they were named anew since this was supposed.
+    fn is_kept_as(&self, kept: Profile, supposed: &Profile) {
+        if **self.profile.load() == *supposed {
+            self.set_profile(kept);
+        }
     }
 
     /// Notes that a connection showed a token of another sign-in.
