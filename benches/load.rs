@@ -125,6 +125,6 @@ fn main() {
         caught_up = Some(report);
     }
     if given("--write") {
-        page::write(&figures::commit(), &reports, caught_up.as_ref());
+        page::write(&reports, caught_up.as_ref());
     }
 }

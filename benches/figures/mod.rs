@@ -87,8 +87,14 @@ pub(crate) fn write(page: &str) {
     fs::write(PAGE, page).unwrap();
 }
 
+/// What was measured and when, as each section says it.
+pub(crate) fn measured_on() -> String {
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
+    format!("Commit {}, {today}, release build", commit())
+}
+
 /// The commit measured.
-pub(crate) fn commit() -> String {
+fn commit() -> String {
     let git = Command::new("git")
         .args(["describe", "--always", "--dirty"])
         .output();
@@ -112,7 +118,8 @@ pub(crate) fn run(name: &'static str, benches: &[fn(&mut Criterion)], preface: &
     }
     criterion.final_summary();
     if is_writing {
-        let body = format!("{preface}\n{}", table(&measured(&results), rows));
+        let table = table(&measured(&results), rows);
+        let body = format!("{preface}\n{}.\n\n{table}", measured_on());
         write(&put(&page(), name, &body));
     }
 }

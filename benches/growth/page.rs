@@ -33,13 +33,8 @@ members. Counted on real Kafka (one broker), DynamoDB Local and Redis; 20 messag
 /// Writes the section and the plot.
 pub(super) fn write(reports: &[Report]) {
     let mut body = PREFACE.to_owned();
-    let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
     // Writing to a String does not fail.
-    let _ = writeln!(
-        body,
-        "\nCommit {}, {today}, release build.\n",
-        figures::commit()
-    );
+    let _ = writeln!(body, "\n{}.\n", figures::measured_on());
     body.push_str(
         "| members | connected | messages | items a message | in events, members, rooms, partitions | Redis a message | changes of a list a message | items a message, read | positions a reader | Redis a reader and message |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",

@@ -27,13 +27,13 @@ So read CPU time and ratios, not wall time.
 ";
 
 /// Writes the page.
-pub(crate) fn write(commit: &str, reports: &[Value], caught_up: Option<&Value>) {
+pub(crate) fn write(reports: &[Value], caught_up: Option<&Value>) {
     let mut page = PREFACE.to_owned();
-    let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
     // Writing to a String does not fail.
     let _ = writeln!(
         page,
-        "\nCommit {commit}, {today}, release build, messages of 200 bytes.\n"
+        "\n{}, messages of 200 bytes.\n",
+        figures::measured_on()
     );
     page.push_str(
         "| scenario | rooms x subscribers | messages/s | deliveries/s | exact | p50 | p99 | RECEIPT p99 | gateway | fanout | persister | control | KiB |\n\
