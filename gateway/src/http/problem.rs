@@ -23,6 +23,11 @@ impl Problem {
         Self(Refusal::new(code, message))
     }
 
+    /// Whether it is this refusal.
+    pub(super) fn is(&self, code: Code) -> bool {
+        self.0.code == code
+    }
+
     /// The store did not do its part.
     pub(super) fn store(error: &roomlog_platform::dynamo::StoreError) -> Self {
         Self(store_refusal(error))
