@@ -162,9 +162,10 @@ impl Process {
             }
             assert!(
                 self.is_running(),
-                "{} ended with {:?} before it said {text:?}",
+                "{} ended with {:?} before it said {text:?}; its last lines:\n{}",
                 self.program.name,
-                self.ended
+                self.ended,
+                scratch::end_of(&output)
             );
             None
         })

@@ -91,6 +91,8 @@ fn keep_logs_on_failure(folder: PathBuf) {
             let _ = fs::write(folder.join("keep"), "");
             eprintln!("--- the logs are kept in {} ---", folder.display());
             show_ends(&folder);
+            // Once more, as a build machine may keep no more than the end of all this.
+            eprintln!("--- what failed ---\n{panic}");
         }
     }));
 }
@@ -107,12 +109,14 @@ fn show_ends(folder: &Path) {
     logs.sort();
     for log in logs {
         let text = fs::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        eprintln!("--- {} ---", log.display());
-        for line in &lines[lines.len().saturating_sub(LINES_SHOWN)..] {
-            eprintln!("{line}");
-        }
+        eprintln!("--- {} ---\n{}", log.display(), end_of(&text));
     }
+}
+
+/// The last lines of a log.
+pub(crate) fn end_of(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
 }
 
 /// What was written to standard error a short while ago; other tests' services have ended before that.
