@@ -22,8 +22,8 @@ use super::{
     wire::{self, Frames},
 };
 
-/// Requests in flight while members join.
-const JOINS_AT_ONCE: usize = 64;
+/// Requests in flight while members join: as many as the store answers in time on two cores.
+const JOINS_AT_ONCE: usize = 16;
 /// Connections that are being made at once.
 const CONNECTS_AT_ONCE: usize = 32;
 /// How long the members' tokens hold: longer than everything takes.

@@ -79,10 +79,10 @@ pub(crate) async fn ensure(config: &Config) -> anyhow::Result<Vec<(String, Creat
     let made = topics::create(&kafka, &wanted)
         .await
         .context("the topics can't be made")?;
-    let kept = wanted.iter().filter(|spec| spec.name != DEAD_LETTERS_TOPIC);
-    try_join_all(kept.map(|spec| async {
+    let kept = wanted.iter().zip(&made);
+    let kept = kept.filter(|(spec, _)| spec.name != DEAD_LETTERS_TOPIC);
+    try_join_all(kept.map(|(spec, (_, found))| async {
         // What the brokers have is recorded, not what is configured: the topic may have been there before.
-        let found = topics::describe(&kafka, &spec.name).await?;
         let row = TopicRow {
             topic: spec.name.clone(),
             partition_count: found.partition_count,
@@ -96,7 +96,10 @@ pub(crate) async fn ensure(config: &Config) -> anyhow::Result<Vec<(String, Creat
         anyhow::Ok(found.check(&spec.name, recorded.partition_count)?)
     }))
     .await?;
-    Ok(wanted.into_iter().map(|spec| spec.name).zip(made).collect())
+    let names = wanted.into_iter().map(|spec| spec.name);
+    Ok(names
+        .zip(made.into_iter().map(|(creation, _)| creation))
+        .collect())
 }
 
 /// The topic room events are in, or the first one where none was recorded yet.

@@ -22,10 +22,13 @@ use super::{
 
 /// How long one request to the brokers may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a new topic's partitions may take to get their leaders.
-const LEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often they are asked for meanwhile.
-const LEADERS_POLL: Duration = Duration::from_millis(50);
+/// How long a new topic may take to be ready to be written to.
+const NEW_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a broker may take to know a topic, with its settings, that another one knows: each learns of it by itself, a
+/// moment after the controller made it.
+const KNOWN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often a broker is asked meanwhile.
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// Bytes of a record in our topics, Kafka's own default; a foreign producer's larger one is refused by the broker.
 const RECORD_BYTES_MAX: &str = "1048588";
@@ -64,6 +67,8 @@ pub struct Described {
     pub partition_count: u32,
     /// Copies of each partition.
     pub replication: u16,
+    /// Whether every partition can be written to.
+    pub all_led: bool,
     /// Whether records carry the broker's append time, as the numbering asks.
     pub log_append_time: bool,
     /// How long records are kept, in milliseconds; -1 is for ever.
@@ -91,6 +96,9 @@ pub enum TopicError {
     /// Records carry their producer's clock instead of the broker's.
     #[error("topic {0} does not use LogAppendTime, on which finding retries depends")]
     NotAppendTime(String),
+    /// Some of its partitions can't be written to.
+    #[error("topic {0} has partitions without a leader")]
+    Leaderless(String),
     /// A broker does not do what was asked.
     #[error("topic {topic} was refused: {reason}")]
     Refused {
@@ -122,10 +130,35 @@ impl Described {
                 found: self.partition_count,
             });
         }
-        if !self.log_append_time {
-            return Err(TopicError::NotAppendTime(topic.to_owned()));
+        self.has_append_time(topic)
+    }
+
+    /// The same topic, if it can be written to.
+    fn ready(self, topic: &str) -> Result<Self, TopicError> {
+        if !self.all_led {
+            return Err(TopicError::Leaderless(topic.to_owned()));
         }
-        Ok(())
+        self.has_append_time(topic)?;
+        Ok(self)
+    }
+
+    fn has_append_time(&self, topic: &str) -> Result<(), TopicError> {
+        match self.log_append_time {
+            true => Ok(()),
+            false => Err(TopicError::NotAppendTime(topic.to_owned())),
+        }
+    }
+}
+
+// === impl TopicError ===
+
+impl TopicError {
+    /// Whether the same question may have another answer a moment after the topic was made.
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing(_) | Self::NotAppendTime(_) | Self::Leaderless(_)
+        )
     }
 }
 
@@ -169,23 +202,27 @@ fn explained(client: &BaseConsumer<Looking>, error: &KafkaError) -> TopicError {
     }
 }
 
-/// Makes those that don't exist, and waits until every partition has a leader. The answers are in the order of `topics`.
+/// Makes those that don't exist, and waits until every partition has a leader. The answers, with what the brokers have
+/// now, are in the order of `topics`.
 ///
 /// # Errors
-/// When a topic is refused or the brokers don't answer; topics before it may have been made.
+/// When a topic is refused, was made otherwise before, or the brokers don't answer; topics before it may have been made.
 pub async fn create(
     config: &KafkaConfig,
     topics: &[TopicSpec],
-) -> Result<Vec<Creation>, TopicError> {
+) -> Result<Vec<(Creation, Described)>, TopicError> {
     let mut admin = Admin::connect(config).await?;
     let mut creations = Vec::with_capacity(topics.len());
     for topic in topics {
         creations.push(create_one(&mut admin, topic).await?);
     }
     aside(admin);
-    let led = topics.iter().map(|topic| has_leaders(config, topic));
-    try_join_all(led).await?;
-    Ok(creations)
+    let found = topics.iter().map(|topic| {
+        let ready = |found: Described| found.ready(&topic.name);
+        described(config, &topic.name, NEW_WAIT_MAX, ready)
+    });
+    let found = try_join_all(found).await?;
+    Ok(creations.into_iter().zip(found).collect())
 }
 
 /// Asks the brokers about a topic.
@@ -205,6 +242,7 @@ pub async fn describe(config: &KafkaConfig, topic: &str) -> Result<Described, To
     Ok(Described {
         partition_count: partitions.count,
         replication: partitions.replication,
+        all_led: partitions.all_led,
         log_append_time: setting(&settings, "message.timestamp.type") == Some("LogAppendTime"),
         retention_ms: setting(&settings, "retention.ms")
             .and_then(|text| text.parse().ok())
@@ -221,8 +259,8 @@ pub async fn check(
     topic: &str,
     recorded_partition_count: u32,
 ) -> Result<(), TopicError> {
-    let described = describe(config, topic).await?;
-    described.check(topic, recorded_partition_count)
+    let check = |found: Described| found.check(topic, recorded_partition_count);
+    described(config, topic, KNOWN_WAIT_MAX, check).await
 }
 
 /// Lets go of a client, of which some take a tenth of a second for it, without anybody waiting.
@@ -296,20 +334,21 @@ async fn partitions(config: &KafkaConfig, topic: &str) -> Result<Partitions, Top
     Ok(partitions)
 }
 
-/// Waits until the topic can be written to.
-async fn has_leaders(config: &KafkaConfig, topic: &TopicSpec) -> Result<(), TopicError> {
-    let deadline = Instant::now() + LEADERS_WAIT_MAX;
+/// Describes a topic until it is acceptable, or is not for a reason that does not pass.
+async fn described<T>(
+    config: &KafkaConfig,
+    topic: &str,
+    at_most: Duration,
+    accept: impl Fn(Described) -> Result<T, TopicError>,
+) -> Result<T, TopicError> {
+    let deadline = Instant::now() + at_most;
     loop {
-        match partitions(config, &topic.name).await {
-            Ok(partitions) if partitions.all_led => return Ok(()),
-            Ok(_) | Err(TopicError::Missing(_)) => {}
-            Err(error) => return Err(error),
+        match describe(config, topic).await.and_then(&accept) {
+            Err(error) if error.may_pass() && Instant::now() < deadline => {
+                tokio::time::sleep(POLL_EVERY).await;
+            }
+            answer => return answer,
         }
-        if Instant::now() >= deadline {
-            let waited = format!("{} has partitions without a leader", topic.name);
-            return Err(TopicError::Unavailable(waited));
-        }
-        tokio::time::sleep(LEADERS_POLL).await;
     }
 }
 
@@ -327,6 +366,7 @@ mod tests {
         let described = Described {
             partition_count: 12,
             replication: 3,
+            all_led: true,
             log_append_time: true,
             retention_ms: -1,
         };

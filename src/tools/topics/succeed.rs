@@ -94,7 +94,7 @@ async fn make(
     let mut spec = specs(&config.topics, &new.topic);
     spec.truncate(1);
     spec[0].partition_count = new.partition_count;
-    topics::create(kafka, &spec)
+    let made = topics::create(kafka, &spec)
         .await
         .context("the topic can't be made")?;
     let recorded = store.create_topic(new).await?;
@@ -106,7 +106,9 @@ async fn make(
         recorded.window_offsets,
         recorded.generation
     );
-    topics::check(kafka, &new.topic, new.partition_count).await?;
+    for (_, found) in made {
+        found.check(&new.topic, new.partition_count)?;
+    }
     Ok(())
 }
 
