@@ -2,9 +2,8 @@
 //!
 //! An answer is only used if it begins exactly where it must and has no hole.
 
-use std::{num::NonZeroU16, sync::Arc, time::Duration};
+use std::{collections::HashMap, num::NonZeroU16, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
 use roomlog_core::{
     event::Kind,
     gap::Hole,
@@ -44,8 +43,6 @@ const RETRY_CEILING: Duration = Duration::from_millis(500);
 const ROWS_WAIT: Duration = READ_TIMEOUT;
 /// How long the store may take to say whether an old event was void; without an answer it is shown as standing.
 const VOID_WAIT: Duration = Duration::from_millis(500);
-/// Rows read at once.
-const ROWS_AT_ONCE: usize = 8;
 
 /// Where events and rows come from and go to; a clone is the same.
 #[derive(Clone)]
@@ -264,29 +261,33 @@ pub(crate) async fn is_gone(source: &Source, key: &RoomKey, seq: Seq) -> bool {
     is_stored_no_more && in_log.await.is_ok_and(|events| events.is_empty())
 }
 
-/// The rows of these users in a room; `None` if one of them can't be read.
+/// The rows of these users in a room, each named once; `None` if they can't be read.
 pub(super) async fn rows(
     source: &Source,
     key: &RoomKey,
     users: &[UserId],
 ) -> Option<Vec<(UserId, Option<Membership>)>> {
-    let Some(room) = key.room() else {
-        return Some(users.iter().map(|user| (user.clone(), None)).collect());
-    };
-    let read = stream::iter(users.to_vec())
-        .map(|user| {
-            let room = room.clone();
-            async move {
-                let row = source.store.member(&room, &user, Consistency::Strong).await;
-                let row = row
-                    .inspect_err(|error| tracing::warn!(%error, "a member's row can't be read"))
-                    .ok()?;
-                Some((user, row.and_then(|row| row.membership)))
-            }
-        })
-        .buffered(ROWS_AT_ONCE)
-        .collect::<Vec<_>>();
-    timeout(ROWS_WAIT, read).await.ok()?.into_iter().collect()
+    let mut rows: Vec<_> = users.iter().map(|user| (user.clone(), None)).collect();
+    if key.room().is_none() || users.is_empty() {
+        return Some(rows);
+    }
+    let pairs: Vec<_> = users
+        .iter()
+        .map(|user| (key.clone(), user.clone()))
+        .collect();
+    let read = timeout(ROWS_WAIT, source.store.members_among(&pairs)).await;
+    let read = read
+        .ok()?
+        .inspect_err(|error| tracing::warn!(%error, room = %key, "members' rows can't be read"))
+        .ok()?;
+    let mut read: HashMap<_, _> = read
+        .into_iter()
+        .map(|(_, row)| (row.user, row.membership))
+        .collect();
+    for (user, row) in &mut rows {
+        *row = read.remove(user).flatten();
+    }
+    Some(rows)
 }
 
 /// The next stored events. Few rooms are spread over several keys; that is looked up only when one key does not do.

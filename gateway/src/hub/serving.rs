@@ -1,5 +1,7 @@
 //! Serves requests about a room: lets them wait for rows, decides, and does what they ask for.
 
+use std::collections::BTreeSet;
+
 use roomlog_core::{
     code::{Code, Refusal},
     ids::{RoomKey, Seq, UserId},
@@ -22,13 +24,13 @@ use super::{
 };
 use crate::{clock, metrics, presence::belonging, publish::Acknowledgement};
 
-/// Turns down the requests that wait for rows the store does not give.
+/// Turns down the requests that wait for rows the store does not give, those of `users`, in their order.
 pub(super) fn refuse_for_want_of(open: &mut OpenRoom, users: &[UserId]) {
     let refusal = Refusal::retry_after(Code::StoreUnavailable, "the store did not answer", 1_000);
     for ask in std::mem::take(&mut open.waiting) {
         if needed_rows(&open.room, &ask)
             .iter()
-            .any(|user| users.contains(user))
+            .any(|user| users.binary_search(user).is_ok())
         {
             ask.refuse(refusal.clone());
         } else {
@@ -114,26 +116,34 @@ impl Source {
         }
     }
 
-    /// Serves a request now, or fetches the rows it needs first. Requests of one user keep their order.
-    pub(super) fn serve(&self, open: &mut OpenRoom, ask: Ask, fetches: &mut JoinSet<Fetched>) {
-        let needed = needed_rows(&open.room, &ask);
-        if needed.is_empty() {
-            self.carry_out(&mut open.room, ask);
-            return self.fetch_positions(open, fetches);
+    /// Serves requests now, or once the rows they need were fetched. Requests of one user keep their order.
+    pub(super) fn serve(
+        &self,
+        open: &mut OpenRoom,
+        asks: impl IntoIterator<Item = Ask>,
+        fetches: &mut JoinSet<Fetched>,
+    ) {
+        for ask in asks {
+            if needed_rows(&open.room, &ask).is_empty() {
+                self.carry_out(&mut open.room, ask);
+            } else {
+                open.waiting.push(ask);
+            }
         }
-        let awaited: Vec<UserId> = open
-            .waiting
-            .iter()
-            .flat_map(|ask| needed_rows(&open.room, ask))
-            .collect();
-        open.waiting.push(ask);
-        let users: Vec<UserId> = needed
-            .into_iter()
-            .filter(|user| !awaited.contains(user))
-            .collect();
-        if users.is_empty() {
+        self.fetch_rows(open, fetches);
+        self.fetch_positions(open, fetches);
+    }
+
+    /// Fetches the rows that requests wait for: all of them together and one fetch at a time, so that a crowd at the
+    /// door is a few questions to the store.
+    pub(super) fn fetch_rows(&self, open: &mut OpenRoom, fetches: &mut JoinSet<Fetched>) {
+        if open.is_fetching_rows || open.waiting.is_empty() {
             return;
         }
+        let needed = open.waiting.iter();
+        let needed = needed.flat_map(|ask| needed_rows(&open.room, ask));
+        let users: Vec<UserId> = needed.collect::<BTreeSet<_>>().into_iter().collect();
+        open.is_fetching_rows = true;
         let (source, key, life) = (self.clone(), open.room.key().clone(), open.life);
         fetches.spawn(async move {
             let rows = backfill::rows(&source, &key, &users).await;

@@ -68,6 +68,8 @@ pub(super) struct OpenRoom {
     pub(super) life: u64,
     /// Whether its state is being read anew.
     is_renewing: bool,
+    /// Whether rows are being read for requests that wait.
+    pub(super) is_fetching_rows: bool,
     /// Requests that wait for rows, in their order.
     pub(super) waiting: Vec<Ask>,
 }
@@ -310,7 +312,7 @@ impl Shard {
                 if open.waiting.len() >= WAITING_MAX {
                     return ask.refuse(overloaded());
                 }
-                self.source.serve(open, ask, &mut self.fetches);
+                self.source.serve(open, [ask], &mut self.fetches);
                 if open.room.signals.is_awaited() {
                     self.lively.insert(open.room.key().clone());
                 }

@@ -369,6 +369,19 @@ async fn who_joins_several_times_at_once_has_joined_once() {
     assert!(seqs.len() <= 1, "{seqs:?}");
 }
 
+/// Each of them is somebody the gateway has to look up in the store.
+#[tokio::test]
+async fn a_crowd_at_the_door_is_let_in() {
+    const CROWD: u64 = 300;
+    let system = System::shared().await;
+    let owner = system.user("owner");
+    let room = owner.opens_room().await;
+    let crowd: Vec<User> = (0..CROWD).map(|_| system.user("guest")).collect();
+    join_all(crowd.iter().map(|guest| guest.joins(&room))).await;
+    let view = owner.rest.get(&format!("rooms/{room}")).await.ok();
+    assert_eq!(view["room"]["members"], CROWD + 1, "{view}");
+}
+
 #[tokio::test]
 async fn a_pinned_notice_is_found_by_who_joins_later_and_unpinned() {
     let system = System::shared().await;

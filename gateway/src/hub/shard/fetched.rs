@@ -113,15 +113,20 @@ impl Shard {
             }
             Brought::Counts(counts) => open.room.signals.take_counts(&key, counts),
             Brought::Judges(None) => open.room.go_on_without_rows(),
-            Brought::Callers(_, Some(rows)) => match open.room.learn(rows) {
-                Ok(()) => {
-                    for ask in std::mem::take(&mut open.waiting) {
-                        self.source.serve(open, ask, &mut self.fetches);
+            Brought::Callers(users, rows) => {
+                open.is_fetching_rows = false;
+                match rows.map(|rows| open.room.learn(rows)) {
+                    Some(Ok(())) => {
+                        let asks = std::mem::take(&mut open.waiting);
+                        self.source.serve(open, asks, &mut self.fetches);
+                    }
+                    Some(Err(ahead)) => open.is_overtaken(ahead, &self.source, &mut self.fetches),
+                    None => {
+                        refuse_for_want_of(open, &users);
+                        self.source.fetch_rows(open, &mut self.fetches);
                     }
                 }
-                Err(ahead) => open.is_overtaken(ahead, &self.source, &mut self.fetches),
-            },
-            Brought::Callers(users, None) => refuse_for_want_of(open, &users),
+            }
         }
         self.source.fetch_needs(open, &mut self.fetches);
     }
@@ -177,11 +182,10 @@ impl Shard {
             room,
             life: self.lives,
             is_renewing: false,
+            is_fetching_rows: false,
             waiting: Vec::new(),
         });
-        for ask in waiting {
-            self.source.serve(&mut open, ask, &mut self.fetches);
-        }
+        self.source.serve(&mut open, waiting, &mut self.fetches);
         self.source.fetch_needs(&mut open, &mut self.fetches);
         if open.room.signals.is_awaited() {
             self.lively.insert(key.clone());
