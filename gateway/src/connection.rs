@@ -105,10 +105,10 @@ pub(crate) struct Connection {
     /// Whether the client says goodbye.
     ending: Ending,
     doing: FuturesUnordered<BoxFuture<'static, Outcome>>,
-    /// Subscriptions that are being granted, behind which SENDs to their rooms wait.
+    /// Subscriptions that are being granted, behind which SENDs and COMMITs to their rooms wait.
     starting: Vec<(SubIndex, RoomKey)>,
     deferred: Deferred,
-    /// Whether such checks are running.
+    /// Whether a SEND or COMMIT is being checked, behind which all others wait.
     is_checking: bool,
     /// Rooms with a send whose fate is unknown, and the ids that must be sent again first.
     resends: Resends,

@@ -180,9 +180,7 @@ impl Connection {
     ) {
         self.take_its_place(index, request, begun, now_ms);
         self.starting.retain(|(starting, _)| *starting != index);
-        while let Some(action) = self.deferred.pop(Some(index)) {
-            self.carry_out(action);
-        }
+        self.let_go();
     }
 
     fn take_its_place(

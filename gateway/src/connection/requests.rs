@@ -6,7 +6,7 @@ use axum::extract::ws::close_code;
 use futures_util::FutureExt as _;
 use roomlog_core::{
     code::{Code, Refusal},
-    ids::RoomKey,
+    ids::{RoomId, RoomKey, Seq},
     presence::Ending,
     session::{Action, Credential, Done, Publish, RequestId, SubIndex, Subscribe, Topic, Verb},
 };
@@ -24,7 +24,6 @@ use crate::{
     hub::Caller,
     users::{Socket, User},
 };
-use roomlog_core::ids::Seq;
 
 impl Connection {
     pub(super) fn perform(&mut self, actions: Vec<Action>) {
@@ -34,12 +33,6 @@ impl Connection {
     }
 
     pub(super) fn carry_out(&mut self, action: Action) {
-        if self.is_checking && matches!(action, Action::Publish(_) | Action::Commit { .. }) {
-            return self.deferred.push(None, action);
-        }
-        if let Some(granting) = self.granting(&action) {
-            return self.deferred.push(Some(granting), action);
-        }
         match action {
             Action::Send(frame) => self.write(frame),
             Action::Authenticate { credential } => self.authenticate(credential),
@@ -47,8 +40,10 @@ impl Connection {
                 request,
                 credential,
             } => self.reauthenticate(request, credential),
-            Action::Publish(publish) => self.publish(publish),
-            Action::Commit { request, publishes } => self.commit(request, publishes),
+            Action::Publish(_) | Action::Commit { .. } => {
+                self.deferred.push(action);
+                self.let_go();
+            }
             Action::Subscribe(subscribe) => self.subscribe(subscribe),
             Action::Unsubscribe { request, index } => self.unsubscribe(request, index),
             Action::MarkRead {
@@ -203,14 +198,22 @@ impl Connection {
         );
     }
 
-    /// The subscription that is being granted to the room of a SEND. Whoever subscribes and sends at once sees what was
-    /// sent, as it comes after the subscription's head.
-    fn granting(&self, action: &Action) -> Option<SubIndex> {
-        let Action::Publish(publish) = action else {
-            return None;
-        };
-        let of_room = |(_, key): &&(SubIndex, RoomKey)| key.as_str() == publish.room.as_str();
-        self.starting.iter().find(of_room).map(|(index, _)| *index)
+    /// Carries out what waits for nothing any more. Whoever subscribes and sends at once sees what was sent, as it comes
+    /// after the subscription's head.
+    pub(super) fn let_go(&mut self) {
+        while !self.is_checking {
+            let starting = &self.starting;
+            let is_held = |room: &RoomId| {
+                starting
+                    .iter()
+                    .any(|(_, key)| key.as_str() == room.as_str())
+            };
+            match self.deferred.pop(is_held) {
+                Some(Action::Publish(publish)) => self.publish(publish),
+                Some(Action::Commit { request, publishes }) => self.commit(request, publishes),
+                _ => return,
+            }
+        }
     }
 
     fn publish(&mut self, publish: Publish) {

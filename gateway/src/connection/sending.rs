@@ -137,11 +137,7 @@ impl Connection {
             }
             Err(refusal) => self.complete(ask.request(), Err(refusal), now_ms),
         }
-        while !self.is_checking
-            && let Some(action) = self.deferred.pop(None)
-        {
-            self.carry_out(action);
-        }
+        self.let_go();
     }
 
     /// Submits a record; the order of these calls is the order in the log, room by room.
