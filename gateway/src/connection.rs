@@ -278,9 +278,7 @@ impl Connection {
             if let Poll::Ready(Some(outcome)) = self.doing.poll_next_unpin(cx) {
                 return Poll::Ready(Event::Outcome(outcome));
             }
-            if self.paused_ms.is_none()
-                && !self.deferred.is_full()
-                && self.session.wants_input()
+            if self.is_reading()
                 && let Poll::Ready(input) = self.wire.poll_read(cx)
             {
                 return Poll::Ready(Event::Input(input));

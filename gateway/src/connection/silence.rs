@@ -27,7 +27,10 @@ impl Connection {
     }
 
     /// Whether what the client says is read at once.
-    fn is_reading(&self) -> bool {
-        self.paused_ms.is_none() && self.session.wants_input() && !self.wire.holds_back()
+    pub(super) fn is_reading(&self) -> bool {
+        self.paused_ms.is_none()
+            && !self.deferred.is_full()
+            && self.session.wants_input()
+            && !self.wire.holds_back()
     }
 }

@@ -81,7 +81,7 @@ impl Wire {
         self.output.is_empty() && !self.wants_ping && !self.is_unflushed
     }
 
-    /// Whether nothing is read, as too much waits to be written.
+    /// Whether nothing is to be read, as too much waits to be written. Writing goes on and wakes whoever polls.
     pub(super) fn holds_back(&self) -> bool {
         self.output_bytes > UNWRITTEN_BYTES_MAX
     }
@@ -117,12 +117,8 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// The next thing the client does; pending while too much waits to be written to it.
+    /// The next thing the client does.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        if self.holds_back() {
-            // Writing goes on and wakes this task.
-            return Poll::Pending;
-        }
         let message = ready!(Pin::new(&mut self.socket).poll_next(cx));
         Poll::Ready(match message {
             Some(Ok(Message::Text(text))) => Input::Bytes(text.into()),
