@@ -44,7 +44,7 @@ use crate::{
     users::Users,
 };
 
-/// How long the log may take to answer at the start.
+/// How long the log may take to answer at the start, before it is said that it is waited for.
 const PRODUCER_WAIT: Duration = Duration::from_secs(60);
 /// The waits between two tries to reach the store at the start.
 const RETRY_FLOOR: Duration = Duration::from_millis(100);
@@ -66,7 +66,7 @@ pub enum RunError {
     /// Tokens can't be checked; [`check`](crate::check) tells it earlier.
     #[error("the keys of tokens can't be used")]
     Keys(#[from] ConfigError),
-    /// The log can't be reached.
+    /// The log can't be written to, however long it is waited for.
     #[error(transparent)]
     Log(#[from] kafka::ConnectError),
     /// The topic was never recorded.
@@ -97,7 +97,7 @@ pub enum RunError {
 /// Serves clients until the shutdown, then moves them on and sees their requests through.
 ///
 /// # Errors
-/// When the configuration can't be used or the log can't be reached.
+/// When the configuration can't be used, or log or store refuse. One that does not answer yet is waited for.
 pub async fn run(
     config: &Config,
     readiness: &Readiness,
@@ -118,13 +118,9 @@ pub async fn run(
         return Ok(());
     };
     let kafka = KafkaConfig::from(&config.kafka);
-    let producer = async {
-        Producer::connect(&kafka, PRODUCER_WAIT)
-            .await
-            .map_err(RunError::from)
-    };
     let topic = topic_as_recorded(&kafka, &store, shutdown);
-    let (Some(topic), producer) = tokio::try_join!(topic, producer)? else {
+    let producer = producer(&kafka, shutdown);
+    let (Some(topic), Some(producer)) = tokio::try_join!(topic, producer)? else {
         return Ok(());
     };
     log.holds();
@@ -289,6 +285,22 @@ async fn topic_as_recorded(
         tokio::select! {
             () = backoff.wait() => {}
             () = shutdown.begun() => return Ok(None),
+        }
+    }
+}
+
+/// The log's producer; tried until the log answers. `None` if the process is stopped first.
+async fn producer(kafka: &KafkaConfig, shutdown: &Shutdown) -> Result<Option<Producer>, RunError> {
+    loop {
+        let connected = tokio::select! {
+            connected = Producer::connect(kafka, PRODUCER_WAIT) => connected,
+            () = shutdown.begun() => return Ok(None),
+        };
+        match connected {
+            Err(error @ kafka::ConnectError::Unreachable { .. }) => {
+                tracing::warn!(%error, "there is no producer yet");
+            }
+            connected => return Ok(Some(connected?)),
         }
     }
 }
