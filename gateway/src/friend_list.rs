@@ -219,7 +219,7 @@ impl Task {
         let now_ms = clock::monotonic_ms();
         let circles = &mut self.circles;
         self.lists.retain(|user, list| {
-            let stays = list.is_watched();
+            let stays = list.is_of_use();
             if !stays {
                 circles.forget(user);
             }

@@ -99,11 +99,12 @@ impl List {
         self.greet(circles);
     }
 
-    /// Whether anybody sees it or waits for it.
-    pub(super) fn is_watched(&mut self) -> bool {
+    /// Whether it is of use: somebody sees it or waits for it, or it is being read. Whoever comes back meanwhile waits for
+    /// that reading, so that a store that is away is waited for once for each user.
+    pub(super) fn is_of_use(&mut self) -> bool {
         self.subscribers.retain(|it| !it.outbox.is_closed());
         self.waiting.retain(|it| !it.outbox.is_closed());
-        !self.subscribers.is_empty() || !self.waiting.is_empty()
+        self.is_reading || !self.subscribers.is_empty() || !self.waiting.is_empty()
     }
 
     fn greet(&mut self, circles: &Circles) {
@@ -223,5 +224,16 @@ mod tests {
         assert!(!list.begins_reading(2));
         assert!(list.ends_reading());
         assert!(list.begins_reading(3) && !list.ends_reading());
+    }
+
+    #[test]
+    fn a_list_whose_reader_left_is_kept_until_it_is_read() {
+        let (mut list, circles, alice) = (List::default(), Circles::default(), subscriber());
+        list.subscribe(alice.clone(), &circles);
+        assert!(list.begins_reading(1));
+        list.unsubscribe(alice.connection, alice.index);
+        assert!(list.is_of_use());
+        list.ends_reading();
+        assert!(!list.is_of_use());
     }
 }
