@@ -188,6 +188,8 @@ impl Task {
     }
 
     fn done(&mut self, done: Done) {
+        // Whose lists have something to tell: the others need not be looked at.
+        let mut concerned = BTreeSet::new();
         let answers = match done {
             Done::Asked(answers) => {
                 self.is_asking = false;
@@ -202,16 +204,20 @@ impl Task {
                 if is_stale {
                     self.read(&user);
                 }
+                concerned.insert(user);
                 answers
             }
         };
         for (user, friend) in self.circles.take(answers) {
             if let Some(list) = self.lists.get_mut(&user) {
                 list.dirty.insert(friend);
+                concerned.insert(user);
             }
         }
-        for (user, list) in &mut self.lists {
-            list.tell(user, &self.circles);
+        for user in concerned {
+            if let Some(list) = self.lists.get_mut(&user) {
+                list.tell(&user, &self.circles);
+            }
         }
     }
 
