@@ -27,20 +27,29 @@ const PREVIEWS_MAX: usize = 500;
 
 impl Task {
     pub(super) async fn done(&mut self, done: Done) {
-        match done {
+        let user = match done {
             Done::Read(user, rows) => {
                 let again = self.reading.end(&user);
                 self.take_rows(&user, rows).await;
                 if again.is_some() && self.lists.contains_key(&user) {
-                    self.read(user);
+                    self.read(user.clone());
                 }
+                user
             }
-            Done::Looked(user, key, looked) => self.looked(user, key, looked).await,
-            Done::Filled(user, key, events) => self.filled(&user, &key, events),
-            Done::Counted(totals) => self.take_totals(totals),
+            Done::Looked(user, key, looked) => {
+                self.looked(user.clone(), key, looked).await;
+                user
+            }
+            Done::Filled(user, key, events) => {
+                self.filled(&user, &key, events);
+                user
+            }
+            Done::Counted(totals) => return self.take_totals(totals),
+        };
+        // The others settle with time.
+        if let Some(list) = self.lists.get_mut(&user) {
+            list.settle(clock::monotonic_ms());
         }
-        let now_ms = clock::monotonic_ms();
-        self.lists.values_mut().for_each(|list| list.settle(now_ms));
     }
 
     async fn looked(&mut self, user: UserId, key: RoomKey, looked: Looked) {
