@@ -10,7 +10,7 @@ use roomlog_core::ids::UserId;
 use roomlog_platform::{dynamo::Store, redis::UserStatus, shutdown::Shutdown};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval as ticks, timeout},
+    time::{MissedTickBehavior, interval as ticks, sleep, timeout},
 };
 
 use super::Presence;
@@ -73,12 +73,24 @@ pub(super) async fn keep(store: Store, mut absent: mpsc::Receiver<Absent>, shutd
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = turns.tick() => write(&store, &mut absent).await,
+            _ = turns.tick() => {}
             () = shutdown.begun() => break,
         }
+        tokio::select! {
+            () = write(&store, &mut absent) => {}
+            () = farewell(&shutdown) => return,
+        }
     }
-    // What is not written by then is known to Redis.
-    let _ = timeout(FAREWELL_MAX, write(&store, &mut absent)).await;
+    tokio::select! {
+        () = write(&store, &mut absent) => {}
+        () = farewell(&shutdown) => {}
+    }
+}
+
+/// The end of the time there is once the gateway stops. What is not written by then is known to Redis.
+async fn farewell(shutdown: &Shutdown) {
+    shutdown.begun().await;
+    sleep(FAREWELL_MAX).await;
 }
 
 async fn write(store: &Store, absent: &mut mpsc::Receiver<Absent>) {
