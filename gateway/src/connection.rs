@@ -7,8 +7,8 @@ mod listing;
 mod looking;
 mod requests;
 mod sending;
-mod silence;
 mod subscription;
+mod timing;
 mod wire;
 
 use std::{
@@ -56,19 +56,12 @@ use crate::{
     users::{Seat, User},
 };
 
-/// How long a client whose outbox was full may take to get back in step. After it, it can't keep up and is disconnected;
-/// it comes back with `since`. A burst that a healthy client takes is over long before.
-const BEHIND_MAX_MS: u64 = 20_000;
-/// How long nothing may leave while something waits. After it the client is disconnected in the same way.
-const STALL_MAX_MS: u64 = 20_000;
 /// Pings a client may send in a second; more are a flood.
 const PINGS_PER_SECOND_MAX: u32 = 20;
 /// How long a client that sends too many frames at once is not read; below any heart-beat's patience.
 const PAUSE_MAX_MS: u64 = 1_000;
 /// How long requests that were under way when the client left are seen through.
 const AFTERMATH_MAX: Duration = Duration::from_secs(35);
-/// How far ahead the timer is set where nothing is due.
-const IDLE_WAIT_MS: u64 = 60_000;
 
 /// What the upgrade says about who it is.
 #[derive(Clone, Debug, Default)]
@@ -329,66 +322,8 @@ impl Connection {
             Event::Written => self.stalled_ms = None,
             Event::Outcome(outcome) => self.conclude(outcome, now_ms),
             Event::Timer => self.on_timer(now_ms),
-            Event::Drain => {
-                self.drain_ms =
-                    Some(now_ms + spread_ms(self.gateway.config.gateway.drain.as_millis()))
-            }
+            Event::Drain => self.begin_drain(now_ms),
             Event::Input(Input::Gone | Input::Closed) | Event::WriteFailed => {}
-        }
-    }
-
-    /// Arms the timer for the next thing that is due. A timer that fires too early does no harm, so it is only moved
-    /// when something is due before it.
-    fn set_timer(&self, mut timer: Pin<&mut Sleep>) {
-        let due = [
-            self.session.next_deadline(),
-            self.drain_ms,
-            self.paused_ms,
-            Some(self.silence.next_deadline_ms()),
-            self.stalled_ms.map(|at_ms| at_ms + STALL_MAX_MS),
-            self.behind_ms.map(|at_ms| at_ms + BEHIND_MAX_MS),
-        ];
-        let idle_ms = clock::monotonic_ms() + IDLE_WAIT_MS;
-        let at_ms = due
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(idle_ms)
-            .min(idle_ms);
-        let at = clock::instant_of(at_ms);
-        if timer.is_elapsed() || at < timer.deadline() {
-            timer.as_mut().reset(at);
-        }
-    }
-
-    fn on_timer(&mut self, now_ms: u64) {
-        let is_pause_over = self.paused_ms.is_some_and(|until_ms| until_ms <= now_ms);
-        if is_pause_over {
-            self.paused_ms = None;
-        }
-        if is_pause_over || self.deferred.is_full() {
-            // What came meanwhile was not read; that is no silence of the client's.
-            let actions = self.session.receive(&[], now_ms);
-            self.perform(actions);
-        }
-        let actions = self.session.on_deadline(now_ms);
-        self.perform(actions);
-        self.mind_silence(now_ms);
-        let is_over =
-            |since_ms: Option<u64>, max_ms| since_ms.is_some_and(|at_ms| at_ms + max_ms <= now_ms);
-        if is_over(self.stalled_ms, STALL_MAX_MS) || is_over(self.behind_ms, BEHIND_MAX_MS) {
-            self.send_away(&Refusal::retry_after(
-                Code::Overloaded,
-                "too slow to follow; come back with since",
-                1_000,
-            ));
-        }
-        if self.drain_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-            // Once is enough; the session closes by its own deadline.
-            self.drain_ms = Some(u64::MAX);
-            let retry_after_ms = spread_ms(self.gateway.config.gateway.drain.as_millis());
-            let actions = self.session.drain(Some(retry_after_ms), now_ms);
-            self.perform(actions);
         }
     }
 
@@ -459,10 +394,4 @@ impl Connection {
     fn write(&mut self, frame: bytes::Bytes) {
         self.wire.push(text(frame));
     }
-}
-
-/// A random part of a time, so that clients that are told the same don't all come at once.
-fn spread_ms(within_ms: u64) -> u64 {
-    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
-    random % within_ms.max(1)
 }
