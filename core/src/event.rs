@@ -328,3 +328,22 @@ impl Kind {
         matches!(self, Self::Message | Self::Notice)
     }
 }
+
+#[cfg(test)]
+impl Event {
+    /// As tests make one: somebody who is called like their id does something in a log.
+    pub(crate) fn by(sender: UserId, key: &str, body: Body) -> Self {
+        Self {
+            key: RoomKey::parse(key).expect("a test's key fits the alphabet"),
+            id: MessageId::parse("m").expect("one letter is visible"),
+            sender: Sender {
+                name: sender.as_str().to_owned(),
+                id: sender,
+                avatar: None,
+            },
+            body,
+            headers: Vec::new(),
+            by_admin: false,
+        }
+    }
+}

@@ -142,25 +142,14 @@ fn id_of(about: About, cause: &str) -> MessageId {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::event::{MemberEvent, Message, Sender};
+    use crate::event::{MemberEvent, Message};
 
     fn user(id: &str) -> UserId {
         UserId::parse(id).unwrap()
     }
 
     fn event(key: &str, body: Body) -> Event {
-        Event {
-            key: RoomKey::parse(key).unwrap(),
-            id: MessageId::parse("m").unwrap(),
-            sender: Sender {
-                id: user("alice"),
-                name: "Alice".into(),
-                avatar: None,
-            },
-            body,
-            headers: Vec::new(),
-            by_admin: false,
-        }
+        Event::by(user("alice"), key, body)
     }
 
     fn naming(users: &[&str]) -> Body {

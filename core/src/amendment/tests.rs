@@ -3,10 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    event::{Message, Sender},
-    ids::{MessageId, RoomKey},
-};
+use crate::event::Message;
 
 fn user(name: &str) -> UserId {
     UserId::parse(name).expect("alphabet")
@@ -40,18 +37,7 @@ fn amended(amendments: impl IntoIterator<Item = Amendment>) -> Amended {
 }
 
 fn event(key: &str, body: Body) -> Event {
-    Event {
-        key: RoomKey::parse(key).expect("alphabet"),
-        id: MessageId::parse("m").expect("visible"),
-        sender: Sender {
-            id: user("alice"),
-            name: String::new(),
-            avatar: None,
-        },
-        body,
-        headers: Vec::new(),
-        by_admin: false,
-    }
+    Event::by(user("alice"), key, body)
 }
 
 #[test]

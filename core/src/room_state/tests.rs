@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::{
-    event::{MemberEvent, Message, Sender},
-    ids::{MessageId, RoomKey},
+    event::{MemberEvent, Message},
+    ids::RoomKey,
 };
 
 const USERS: [&str; 2] = ["ann", "bob"];
@@ -25,18 +25,7 @@ fn user(name: &str) -> UserId {
 }
 
 fn event(sender: &str, body: Body) -> Event {
-    Event {
-        key: RoomKey::parse("lobby").expect("alphabet"),
-        id: MessageId::parse("m").expect("visible"),
-        sender: Sender {
-            id: user(sender),
-            name: sender.into(),
-            avatar: None,
-        },
-        body,
-        headers: Vec::new(),
-        by_admin: false,
-    }
+    Event::by(user(sender), "lobby", body)
 }
 
 fn member(sender: &str, subject: &str, change: MemberChange) -> Event {

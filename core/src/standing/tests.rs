@@ -1,28 +1,14 @@
 //! What is known of who is in a room, and what events nobody could judge change about it.
 
 use super::*;
-use crate::{
-    event::{MemberEvent, RoomEvent, RoomKind, Sender},
-    ids::{MessageId, RoomKey},
-};
+use crate::event::{MemberEvent, RoomEvent, RoomKind};
 
 fn user(name: &str) -> UserId {
     UserId::parse(name).expect("alphabet")
 }
 
 fn event(sender: &str, body: Body) -> Event {
-    Event {
-        key: RoomKey::parse("r").expect("alphabet"),
-        id: MessageId::parse("1").expect("visible"),
-        sender: Sender {
-            id: user(sender),
-            name: sender.to_owned(),
-            avatar: None,
-        },
-        body,
-        headers: vec![],
-        by_admin: false,
-    }
+    Event::by(user(sender), "r", body)
 }
 
 fn row(state: MemberState, seq: u64) -> Membership {

@@ -5,10 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    event::{MemberEvent, Message, Sender},
-    ids::{MessageId, RoomKey},
-};
+use crate::event::{MemberEvent, Message};
 
 const USERS: usize = 4;
 
@@ -96,18 +93,7 @@ impl Room {
     }
 
     fn happens(&mut self, who: usize, body: Body) {
-        let event = Event {
-            key: RoomKey::parse("room").unwrap(),
-            id: MessageId::parse("id").unwrap(),
-            sender: Sender {
-                id: user(who),
-                name: String::new(),
-                avatar: None,
-            },
-            body,
-            headers: Vec::new(),
-            by_admin: false,
-        };
+        let event = Event::by(user(who), "room", body);
         self.log.push(event.clone());
         let at = self.head();
         self.heard.push(Heard::Head(at));
@@ -326,21 +312,11 @@ fn a_position_ahead_of_the_head_is_not_negative() {
 
 #[test]
 fn nobody_names_themselves() {
-    let event = Event {
-        key: RoomKey::parse("room").unwrap(),
-        id: MessageId::parse("id").unwrap(),
-        sender: Sender {
-            id: user(0),
-            name: String::new(),
-            avatar: None,
-        },
-        body: Body::Message(Message {
-            mentions: vec![user(0), user(1)],
-            ..Message::default()
-        }),
-        headers: Vec::new(),
-        by_admin: false,
+    let message = Message {
+        mentions: vec![user(0), user(1)],
+        ..Message::default()
     };
+    let event = Event::by(user(0), "room", Body::Message(message));
     assert_eq!(named_by(&event).collect::<Vec<_>>(), [&user(1)]);
 }
 
