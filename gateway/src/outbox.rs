@@ -181,6 +181,15 @@ impl Outbox {
         self.lock().state == State::SignedOut
     }
 
+    /// Takes what waits, as a connection does.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> VecDeque<Delivery> {
+        let mut into = VecDeque::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let _ = self.poll_take(&mut cx, &mut into);
+        into
+    }
+
     /// Drops what waits: each subscription goes on from the last seq that was written.
     pub(crate) fn rewind(&self) {
         let mut queue = self.lock();

@@ -154,53 +154,28 @@ fn frame(number: u64, body: &Value) -> MessageFrame {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::{
-        collections::VecDeque,
-        sync::Arc,
-        task::{Context, Waker},
-    };
-
-    use roomlog_core::stomp::{Envelope, Version};
-
     use super::*;
-    use crate::outbox::Outbox;
 
     fn user(name: &str) -> UserId {
         UserId::parse(name).unwrap()
     }
 
-    fn subscriber() -> Subscriber {
-        Subscriber {
-            connection: ConnectionId(1),
-            index: SubIndex(3),
-            user: user("alice"),
-            envelope: Envelope::new(Version::V1_2, Some("f"), None),
-            outbox: Arc::new(Outbox::default()),
-        }
-    }
-
-    fn received(outbox: &Outbox) -> Vec<Value> {
-        let mut into = VecDeque::new();
-        let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut into);
-        let bodies = into.iter().map(|delivery| {
-            let (_, body) = delivery.frame.as_str().split_once("\n\n").unwrap();
-            serde_json::from_str(body.trim_end_matches('\0')).unwrap()
-        });
-        bodies.collect()
-    }
-
     #[test]
     fn a_list_is_shown_once_it_is_read_and_then_what_changes() {
-        let (mut list, mut circles, alice) = (List::default(), Circles::default(), subscriber());
+        let (mut list, mut circles, alice) = (
+            List::default(),
+            Circles::default(),
+            Subscriber::of("alice", 1),
+        );
         list.subscribe(alice.clone(), &circles);
-        assert!(list.begins_reading(1) && received(&alice.outbox).is_empty());
+        assert!(list.begins_reading(1) && alice.received().is_empty());
         list.ends_reading();
         list.dirty
             .extend(circles.set(&alice.user, [user("bob")].into()));
         list.tell(&alice.user, &circles);
         let bob = json!({"user": "bob", "status": "offline"});
         let snapshot = json!({"type": "snapshot", "friends": [bob]});
-        assert_eq!(received(&alice.outbox), [snapshot]);
+        assert_eq!(alice.received(), [snapshot]);
         for (_, friend) in circles.take([(user("bob"), true)]) {
             list.dirty.insert(friend);
         }
@@ -209,12 +184,12 @@ mod tests {
         list.tell(&alice.user, &circles);
         let changes = [("bob", "online"), ("carol", "offline")]
             .map(|(user, status)| json!({"type": "change", "user": user, "status": status}));
-        assert_eq!(received(&alice.outbox), changes);
+        assert_eq!(alice.received(), changes);
         list.dirty.extend(circles.set(&alice.user, BTreeSet::new()));
         list.tell(&alice.user, &circles);
-        assert_eq!(received(&alice.outbox).len(), 2);
+        assert_eq!(alice.received().len(), 2);
         list.tell(&alice.user, &circles);
-        assert!(received(&alice.outbox).is_empty());
+        assert!(alice.received().is_empty());
     }
 
     #[test]
@@ -228,7 +203,11 @@ mod tests {
 
     #[test]
     fn a_list_whose_reader_left_is_kept_until_it_is_read() {
-        let (mut list, circles, alice) = (List::default(), Circles::default(), subscriber());
+        let (mut list, circles, alice) = (
+            List::default(),
+            Circles::default(),
+            Subscriber::of("alice", 1),
+        );
         list.subscribe(alice.clone(), &circles);
         assert!(list.begins_reading(1));
         list.unsubscribe(alice.connection, alice.index);

@@ -61,6 +61,32 @@ impl Subscriber {
     }
 }
 
+#[cfg(test)]
+impl Subscriber {
+    /// A user's, with an outbox of its own.
+    pub(crate) fn of(user: &str, connection: u64) -> Self {
+        let version = roomlog_core::stomp::Version::V1_2;
+        Self {
+            connection: ConnectionId(connection),
+            index: SubIndex(0),
+            user: UserId::parse(user).expect("a test's user fits the alphabet"),
+            envelope: Envelope::new(version, Some("test"), None),
+            outbox: Arc::default(),
+        }
+    }
+
+    /// The bodies of what came since this was last asked.
+    pub(crate) fn received(&self) -> Vec<serde_json::Value> {
+        let taken = self.outbox.taken();
+        let bodies = taken.iter().map(|delivery| {
+            let parts = delivery.frame.as_str().split_once("\n\n");
+            let (_, body) = parts.expect("a frame has a body");
+            serde_json::from_str(body.trim_end_matches('\0')).expect("the body is JSON")
+        });
+        bodies.collect()
+    }
+}
+
 // === impl Audience ===
 
 impl Audience {

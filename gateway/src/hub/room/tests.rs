@@ -2,16 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    collections::VecDeque,
-    task::{Context, Waker},
-};
-
 use roomlog_core::{
     event::{Body, Event, Kind, MemberChange, MemberEvent, Message, Role, RoomKind, Sender},
     ids::MessageId,
     room_state::{MemberState, RoomMeta},
-    stomp::Version,
 };
 use roomlog_schemas::encode_event;
 
@@ -108,29 +102,16 @@ fn room() -> Room {
     Room::new(head, standing, "epoch".into(), Arc::default(), 0)
 }
 
-fn subscriber(name: &str, number: u64) -> Subscriber {
-    Subscriber {
-        connection: ConnectionId(number),
-        index: SubIndex(0),
-        user: user(name),
-        envelope: Envelope::new(Version::V1_2, Some("room"), None),
-        outbox: Arc::default(),
-    }
-}
-
 fn live(room: &mut Room, name: &str, number: u64) -> Subscriber {
-    let subscriber = subscriber(name, number);
+    let subscriber = Subscriber::of(name, number);
     let next = room.head().next();
     assert!(matches!(room.pull(&subscriber, next, true), Pulled::Live));
     subscriber
 }
 
 fn received(subscriber: &Subscriber) -> Vec<u64> {
-    let mut deliveries = VecDeque::new();
-    let _ = subscriber
-        .outbox
-        .poll_take(&mut Context::from_waker(Waker::noop()), &mut deliveries);
-    deliveries.iter().map(|delivery| delivery.seq.0).collect()
+    let taken = subscriber.outbox.taken();
+    taken.iter().map(|delivery| delivery.seq.0).collect()
 }
 
 #[test]
@@ -188,7 +169,7 @@ fn catching_up_and_live_meet_without_a_seam() {
     for seq in 11..=20 {
         room.take(message(seq));
     }
-    let bob = subscriber("bob", 1);
+    let bob = Subscriber::of("bob", 1);
     let Pulled::Older { to, .. } = room.pull(&bob, Seq(5), true) else {
         panic!("memory begins at 11");
     };
@@ -214,7 +195,7 @@ fn catching_up_and_live_meet_without_a_seam() {
 #[test]
 fn a_subscription_that_is_ahead_gets_nothing_twice() {
     let mut room = room();
-    let bob = subscriber("bob", 1);
+    let bob = Subscriber::of("bob", 1);
     assert!(matches!(room.pull(&bob, Seq(13), true), Pulled::Live));
     for seq in 11..=14 {
         room.take(message(seq));
@@ -318,7 +299,7 @@ fn who_is_behind_when_they_are_removed_gets_everything_up_to_the_removal() {
     room.take(message(11));
     room.take(removal(12, "bob"));
     room.take(message(13));
-    let bob = subscriber("bob", 1);
+    let bob = Subscriber::of("bob", 1);
     let Pulled::Events(events) = room.pull(&bob, Seq(11), false) else {
         panic!("they are in memory");
     };

@@ -3,37 +3,16 @@
 #![allow(clippy::unwrap_used)]
 use std::{
     collections::VecDeque,
-    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use roomlog_core::{signal::Stamp, stomp::Version};
+use roomlog_core::signal::Stamp;
 
 use super::*;
-use crate::outbox::{Outbox, Taken};
+use crate::outbox::Taken;
 
 fn key() -> RoomKey {
     RoomKey::parse("room").unwrap()
-}
-
-fn listener(name: &str) -> Subscriber {
-    Subscriber {
-        connection: ConnectionId(1),
-        index: SubIndex(3),
-        user: UserId::parse(name).unwrap(),
-        envelope: Envelope::new(Version::V1_2, Some("s"), None),
-        outbox: Arc::new(Outbox::default()),
-    }
-}
-
-fn received(outbox: &Outbox) -> Vec<Value> {
-    let mut into = VecDeque::new();
-    let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut into);
-    let bodies = into.iter().map(|delivery| {
-        let (_, body) = delivery.frame.as_str().split_once("\n\n").unwrap();
-        serde_json::from_str(body.trim_end_matches('\0')).unwrap()
-    });
-    bodies.collect()
 }
 
 fn typing(counter: u64, on: bool) -> Stamped {
@@ -82,10 +61,10 @@ fn positions<const N: usize>(of: [(&str, u64); N]) -> BTreeMap<UserId, Seq> {
 
 #[test]
 fn the_first_snapshot_waits_for_an_owner() {
-    let (mut signals, alice) = (Signals::default(), listener("alice"));
+    let (mut signals, alice) = (Signals::default(), Subscriber::of("alice", 1));
     signals.enlist(alice.clone());
     assert!(!signals.wants_positions());
-    assert_eq!(received(&alice.outbox), [] as [Value; 0]);
+    assert_eq!(alice.received(), [] as [Value; 0]);
     let view = View {
         online: [alice.user.clone()].into(),
         online_total: 1,
@@ -95,7 +74,7 @@ fn the_first_snapshot_waits_for_an_owner() {
     assert!(signals.wants_positions() && !signals.wants_positions());
     signals.take(read("bob", 7));
     signals.take_positions(&key(), positions([("bob", 5), ("carol", 9)]));
-    let received = received(&alice.outbox);
+    let received = alice.received();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0]["online"], json!(["alice"]));
     assert_eq!(received[0]["reads"], json!({"bob": 7, "carol": 9}));
@@ -103,27 +82,27 @@ fn the_first_snapshot_waits_for_an_owner() {
 
 #[test]
 fn who_would_not_wait_for_an_owner_is_told_the_positions_later() {
-    let (mut signals, alice) = (Signals::default(), listener("alice"));
+    let (mut signals, alice) = (Signals::default(), Subscriber::of("alice", 1));
     signals.enlist(alice.clone());
     signals.greet_impatient(&key(), clock::monotonic_ms() + SNAPSHOT_WAIT_MS);
-    assert_eq!(received(&alice.outbox)[0]["reads"], json!({}));
+    assert_eq!(alice.received()[0]["reads"], json!({}));
     assert!(!signals.wants_positions());
     signals.see(LinkId(1), Said::Whole(key(), View::default()));
     assert!(signals.wants_positions() && !signals.wants_positions());
     signals.take_positions(&key(), positions([("bob", 5)]));
     let reads = json!({"type": "reads", "positions": {"bob": 5}});
-    assert_eq!(received(&alice.outbox), [reads]);
+    assert_eq!(alice.received(), [reads]);
     assert!(!signals.wants_positions());
 }
 
 #[test]
 fn a_listener_gets_a_snapshot_and_then_changes_once() {
-    let (mut signals, alice) = (known(), listener("alice"));
+    let (mut signals, alice) = (known(), Subscriber::of("alice", 1));
     enlist(&mut signals, &alice);
     for signal in [typing(1, true), typing(1, true)] {
         signals.take(signal);
     }
-    let received = received(&alice.outbox);
+    let received = alice.received();
     assert_eq!(received.len(), 2);
     assert_eq!(received[0]["type"], "snapshot");
     assert_eq!(
@@ -134,7 +113,7 @@ fn a_listener_gets_a_snapshot_and_then_changes_once() {
 
 #[test]
 fn what_was_said_before_an_owner_spoke_anew_is_fetched_and_shown() {
-    let (mut signals, alice) = (known(), listener("alice"));
+    let (mut signals, alice) = (known(), Subscriber::of("alice", 1));
     enlist(&mut signals, &alice);
     signals.take(read("bob", 7));
     signals.tick(&key());
@@ -142,7 +121,7 @@ fn what_was_said_before_an_owner_spoke_anew_is_fetched_and_shown() {
     assert!(signals.wants_positions() && !signals.wants_positions());
     signals.take_positions(&key(), positions([("bob", 6), ("carol", 9)]));
     signals.tick(&key());
-    let received = received(&alice.outbox);
+    let received = alice.received();
     let reads = received.iter().filter(|body| body["type"] == "reads");
     let positions: Vec<&Value> = reads.map(|body| &body["positions"]).collect();
     // What is known to be older moves nobody back.
@@ -152,7 +131,11 @@ fn what_was_said_before_an_owner_spoke_anew_is_fetched_and_shown() {
 
 #[test]
 fn counts_are_shown_where_they_changed_and_whole_to_who_is_new() {
-    let (mut signals, alice, bob) = (known(), listener("alice"), listener("bob"));
+    let (mut signals, alice, bob) = (
+        known(),
+        Subscriber::of("alice", 1),
+        Subscriber::of("bob", 1),
+    );
     enlist(&mut signals, &alice);
     let question = signals.wants_counts([Seq(6), Seq(7)]).unwrap();
     assert_eq!(question.seqs, [Seq(6), Seq(7)]);
@@ -161,10 +144,10 @@ fn counts_are_shown_where_they_changed_and_whole_to_who_is_new() {
     for _ in 0..2 {
         signals.take_counts(&key(), Some(counts.clone()));
     }
-    assert_eq!(received(&alice.outbox)[1..], *std::slice::from_ref(&shown));
+    assert_eq!(alice.received()[1..], *std::slice::from_ref(&shown));
     enlist(&mut signals, &bob);
     signals.take_counts(&key(), Some(counts));
-    assert_eq!(received(&bob.outbox)[1..], [shown]);
+    assert_eq!(bob.received()[1..], [shown]);
     signals.dismiss_user(&alice.user);
     signals.dismiss_user(&bob.user);
     signals.tick(&key());
@@ -173,7 +156,11 @@ fn counts_are_shown_where_they_changed_and_whole_to_who_is_new() {
 
 #[test]
 fn who_listens_begins_anew_when_the_room_does() {
-    let (mut signals, alice, bob) = (known(), listener("alice"), listener("bob"));
+    let (mut signals, alice, bob) = (
+        known(),
+        Subscriber::of("alice", 1),
+        Subscriber::of("bob", 1),
+    );
     enlist(&mut signals, &alice);
     let mut unknown = Signals::default();
     unknown.enlist(bob.clone());
@@ -189,10 +176,10 @@ fn who_listens_begins_anew_when_the_room_does() {
 
 #[test]
 fn who_is_removed_hears_nothing_more() {
-    let (mut signals, alice) = (known(), listener("alice"));
+    let (mut signals, alice) = (known(), Subscriber::of("alice", 1));
     enlist(&mut signals, &alice);
     signals.dismiss_user(&alice.user);
     signals.take(typing(1, true));
-    assert_eq!(received(&alice.outbox).len(), 1);
+    assert_eq!(alice.received().len(), 1);
     assert!(signals.is_empty());
 }

@@ -2,21 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    sync::Arc,
-    task::{Context, Waker},
-};
-
 use roomlog_core::{
     event::{Role, RoomKind},
     ids::{Count, UserId},
     room_state::{MemberState, Membership, RoomMeta},
-    stomp::{Envelope, Version},
     unread::ReadPosition,
 };
 
 use super::*;
-use crate::outbox::Outbox;
 
 /// Long before anything here is over.
 const NOW_MS: u64 = 1_000;
@@ -75,28 +68,6 @@ fn shown(rooms: &[&str]) -> List {
     list
 }
 
-fn subscriber(number: u64) -> Subscriber {
-    Subscriber {
-        connection: ConnectionId(number),
-        index: SubIndex(0),
-        user: user(),
-        envelope: Envelope::new(Version::V1_2, Some("list"), None),
-        outbox: Arc::new(Outbox::default()),
-    }
-}
-
-/// What came since this was last asked.
-fn received(subscriber: &Subscriber) -> Vec<Value> {
-    let mut into = std::collections::VecDeque::new();
-    let mut cx = Context::from_waker(Waker::noop());
-    let _ = subscriber.outbox.poll_take(&mut cx, &mut into);
-    let bodies = into.iter().map(|delivery| {
-        let (_, body) = delivery.frame.as_str().split_once("\n\n").unwrap();
-        serde_json::from_str(body.trim_end_matches('\0')).unwrap()
-    });
-    bodies.collect()
-}
-
 /// So many messages are in a room, and up to so many are read.
 fn count(list: &mut List, room: &str, messages: u64, read: u64) {
     let at = |number| ReadPosition::at(Seq(number), Count(number));
@@ -108,16 +79,16 @@ fn count(list: &mut List, room: &str, messages: u64, read: u64) {
 
 #[test]
 fn a_subscriber_gets_one_snapshot_and_then_what_changed() {
-    let (mut list, phone) = (shown(&["a", "b"]), subscriber(1));
+    let (mut list, phone) = (shown(&["a", "b"]), Subscriber::of("alice", 1));
     count(&mut list, "a", 5, 3);
     list.subscribe(phone.clone());
-    let first = received(&phone);
+    let first = phone.received();
     assert_eq!(first.len(), 1);
     assert_eq!(first[0]["type"], "snapshot");
     assert_eq!(first[0]["rooms"].as_array().unwrap().len(), 2);
     assert_eq!(first[0]["total"], json!({"unread": 2, "mentions": 0}));
     list.tell();
-    assert_eq!(received(&phone), [] as [Value; 0]);
+    assert_eq!(phone.received(), [] as [Value; 0]);
     // However often it moved, its latest values are told once.
     count(&mut list, "a", 6, 3);
     count(&mut list, "a", 7, 6);
@@ -126,53 +97,57 @@ fn a_subscriber_gets_one_snapshot_and_then_what_changed() {
         "type": "change", "room": "a", "head": 7, "count": 7, "unread": 1,
         "total": {"unread": 1, "mentions": 0},
     });
-    assert_eq!(received(&phone), [change]);
+    assert_eq!(phone.received(), [change]);
 }
 
 #[test]
 fn who_comes_later_does_not_take_away_what_others_have_yet_to_be_told() {
-    let (mut list, phone, laptop) = (shown(&["a"]), subscriber(1), subscriber(2));
+    let (mut list, phone, laptop) = (
+        shown(&["a"]),
+        Subscriber::of("alice", 1),
+        Subscriber::of("alice", 2),
+    );
     list.subscribe(phone.clone());
-    received(&phone);
+    phone.received();
     count(&mut list, "a", 1, 0);
     list.subscribe(laptop.clone());
-    assert_eq!(received(&phone)[0]["unread"], 1);
-    let first = received(&laptop);
+    assert_eq!(phone.received()[0]["unread"], 1);
+    let first = laptop.received();
     assert_eq!(first[0]["rooms"][0]["unread"], 1);
     list.tell();
-    assert_eq!(received(&laptop), [] as [Value; 0]);
+    assert_eq!(laptop.received(), [] as [Value; 0]);
 }
 
 #[test]
 fn a_room_that_is_left_goes_once_and_takes_its_number_along() {
-    let (mut list, phone) = (shown(&["a", "b"]), subscriber(1));
+    let (mut list, phone) = (shown(&["a", "b"]), Subscriber::of("alice", 1));
     count(&mut list, "a", 4, 0);
     count(&mut list, "b", 2, 1);
     list.subscribe(phone.clone());
-    assert_eq!(received(&phone)[0]["total"]["unread"], 5);
+    assert_eq!(phone.received()[0]["total"]["unread"], 5);
     assert!(list.remove(&key("a")) && !list.remove(&key("a")));
     list.tell();
     let gone = json!({
         "type": "change", "room": "a", "gone": true, "total": {"unread": 1, "mentions": 0},
     });
-    assert_eq!(received(&phone), [gone]);
+    assert_eq!(phone.received(), [gone]);
     // Back before anybody was told, it never went.
     list.remove(&key("b"));
     list.entry(&key("b"), entry);
     list.dirty.insert(key("b"));
     list.tell();
-    assert!(received(&phone).iter().all(|change| change["gone"] != true));
+    assert!(phone.received().iter().all(|change| change["gone"] != true));
 }
 
 #[test]
 fn nothing_is_shown_before_everything_is_counted_in_or_it_took_too_long() {
     for is_late in [false, true] {
-        let (mut list, phone) = (list(&["a"]), subscriber(1));
+        let (mut list, phone) = (list(&["a"]), Subscriber::of("alice", 1));
         list.entry(&key("a"), entry).level = Level::Filling;
         list.subscribe(phone.clone());
         list.settle(NOW_MS - 1);
         list.tell();
-        assert_eq!(received(&phone), [] as [Value; 0]);
+        assert_eq!(phone.received(), [] as [Value; 0]);
         match is_late {
             true => list.settle(NOW_MS),
             false => {
@@ -180,20 +155,20 @@ fn nothing_is_shown_before_everything_is_counted_in_or_it_took_too_long() {
                 list.settle(NOW_MS - 1);
             }
         }
-        assert_eq!(received(&phone)[0]["type"], "snapshot");
+        assert_eq!(phone.received()[0]["type"], "snapshot");
     }
 }
 
 #[test]
 fn rooms_are_shown_by_their_last_activity() {
-    let (mut list, phone) = (shown(&["a", "b", "c"]), subscriber(1));
+    let (mut list, phone) = (shown(&["a", "b", "c"]), Subscriber::of("alice", 1));
     for (room, at_ms) in [("a", 20), ("b", 30), ("c", 10)] {
         list.entry(&key(room), entry).note_active(at_ms);
     }
     list.want_last_of(1);
     assert!(list.rooms[&key("b")].wants_last && !list.rooms[&key("a")].wants_last);
     list.subscribe(phone.clone());
-    let first = received(&phone);
+    let first = phone.received();
     let rooms = first[0]["rooms"].as_array().unwrap().iter();
     let rooms: Vec<&Value> = rooms.map(|room| &room["room"]).collect();
     assert_eq!(rooms, ["b", "a", "c"]);
