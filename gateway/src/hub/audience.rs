@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::ws::Utf8Bytes;
 use foldhash::HashMap;
 use roomlog_core::{
     ids::{Count, Seq, UserId},
@@ -52,11 +53,16 @@ struct Live {
 impl Subscriber {
     /// Queues a MESSAGE of a topic without a log; `false` where the subscription takes none until it begins anew.
     pub(crate) fn push_signal(&self, number: u64, frame: &MessageFrame) -> bool {
+        self.push_sealed(number, text(frame.sealed(&self.envelope, Provenance::Live)))
+    }
+
+    /// The same with the bytes that equal envelopes share.
+    pub(super) fn push_sealed(&self, number: u64, frame: Utf8Bytes) -> bool {
         self.outbox.push_signal(Delivery {
             index: self.index,
             seq: Seq(number),
             count: Count::ZERO,
-            frame: text(frame.sealed(&self.envelope, Provenance::Live)),
+            frame,
         })
     }
 }

@@ -8,10 +8,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::ws::Utf8Bytes;
 use foldhash::HashMap;
 use roomlog_core::{
-    ids::{Count, RoomKey, Seq, UserId},
+    ids::{RoomKey, Seq, UserId},
     presence::{Mirror, News, View},
     session::SubIndex,
     signal::{Change, Counts, Live, Question, Signal, Stamped},
@@ -24,7 +23,7 @@ use super::{
     audience::{ConnectionId, Subscriber},
     shown::text,
 };
-use crate::{clock, outbox::Delivery};
+use crate::clock;
 
 /// Positions heard while a new listener waits for its snapshot. Beyond it one is told with the reader's next.
 const HEARD_MAX: usize = 10_000;
@@ -280,11 +279,7 @@ impl Signals {
         });
         self.number += 1;
         let frame = frame(key, self.number, &snapshot);
-        let sealed = text(frame.sealed(&subscriber.envelope, Provenance::Live));
-        if subscriber
-            .outbox
-            .push_signal(delivery(&subscriber, self.number, sealed))
-        {
+        if subscriber.push_signal(self.number, &frame) {
             let group = self.listeners.entry(subscriber.envelope.clone());
             group.or_default().push(subscriber);
             self.counts.show_again(clock::monotonic_ms());
@@ -354,22 +349,9 @@ impl Signals {
         let (number, frame) = (self.number, frame(key, self.number, body));
         for (envelope, group) in &mut self.listeners {
             let sealed = text(frame.sealed(envelope, Provenance::Live));
-            group.retain(|listener| {
-                listener
-                    .outbox
-                    .push_signal(delivery(listener, number, sealed.clone()))
-            });
+            group.retain(|listener| listener.push_sealed(number, sealed.clone()));
         }
         self.listeners.retain(|_, group| !group.is_empty());
-    }
-}
-
-fn delivery(to: &Subscriber, number: u64, frame: Utf8Bytes) -> Delivery {
-    Delivery {
-        index: to.index,
-        seq: Seq(number),
-        count: Count::ZERO,
-        frame,
     }
 }
 

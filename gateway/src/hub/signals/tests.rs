@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use roomlog_core::signal::Stamp;
+use roomlog_core::{ids::Count, signal::Stamp};
 
 use super::*;
 use crate::outbox::Taken;
