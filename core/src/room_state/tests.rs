@@ -1,8 +1,10 @@
-//! Every sequence of a small model, and single facts.
+//! What single events change, and what the other tests make rooms and events of.
 
 mod admins;
+mod model;
+mod pins;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
@@ -58,6 +60,14 @@ fn delete(sender: &str) -> Event {
     event(sender, Body::Room(fields))
 }
 
+fn pinning(sender: &str, pinned: Vec<Seq>) -> Event {
+    let fields = RoomEvent {
+        pinned: Some(pinned),
+        ..RoomEvent::default()
+    };
+    event(sender, Body::Room(fields))
+}
+
 // === impl Room ===
 
 impl Room {
@@ -107,141 +117,6 @@ impl Room {
         format!("{room:?}")
     }
 }
-
-// === invariants ===
-
-fn an_inhabited_room_has_an_owner(room: &Room) {
-    if let Some(meta) = room.meta.as_ref().filter(|meta| !meta.deleted) {
-        assert!(meta.members == 0 || meta.owners > 0, "{room:?}");
-        assert!(
-            meta.members > 0,
-            "nobody could leave an empty room: {room:?}"
-        );
-    }
-}
-
-fn totals_equal_a_recount(room: &Room) {
-    let members = room.members.values().filter(|row| row.is_in()).count();
-    let owners = room.members.values().filter(|row| row.is_owner()).count();
-    let totals = room
-        .meta
-        .as_ref()
-        .map_or((0, 0), |meta| (meta.members, meta.owners));
-    assert_eq!(totals, (members as u32, owners as u32), "{room:?}");
-}
-
-fn only_members_have_roles(room: &Room) {
-    for row in room.members.values() {
-        assert!(row.is_in() || row.role == Role::Member, "{room:?}");
-    }
-}
-
-/// What was folded is not folded again, and an event that stood carries its seq to every row it replaced.
-fn folds_once(room: &Room, event: &Event, effect: &Effect) {
-    let Effect::Stands(changes) = effect else {
-        return;
-    };
-    for change in changes {
-        let seq = match change {
-            Change::Room(meta) => meta.changed_seq,
-            Change::Member(_, row) => row.changed_seq,
-        };
-        assert_eq!(seq, Seq(room.seq));
-    }
-    if !changes.is_empty() {
-        assert_eq!(fold(room.rows(event), event, Seq(room.seq)), Effect::Folded);
-    }
-}
-
-fn a_void_event_changes_nothing(before: &Room, after: &Room, effect: &Effect) {
-    if *effect != Effect::Void {
-        return;
-    }
-    assert_eq!(
-        (&before.meta, &before.members),
-        (&after.meta, &after.members)
-    );
-}
-
-// === the small model ===
-
-/// Everything two users and an admin can try.
-fn attempts() -> Vec<Event> {
-    let roles = [Role::Member, Role::Moderator, Role::Owner];
-    let changes = [
-        MemberChange::Joined,
-        MemberChange::Left,
-        MemberChange::Invited,
-        MemberChange::Removed,
-        MemberChange::Banned,
-        MemberChange::Unbanned,
-        MemberChange::Muted,
-        MemberChange::Unmuted,
-        MemberChange::Profile,
-    ];
-    let changes = changes.into_iter().chain(roles.map(MemberChange::Role));
-    let mut all = Vec::new();
-    for actor in USERS {
-        for (kind, public) in [(RoomKind::Group, true), (RoomKind::Channel, false)] {
-            all.push(create(actor, kind, public));
-        }
-        all.push(delete(actor));
-        for public in [true, false] {
-            let fields = RoomEvent {
-                public: Some(public),
-                ..RoomEvent::default()
-            };
-            all.push(event(actor, Body::Room(fields)));
-        }
-        all.push(event(actor, Body::Message(Message::default())));
-        for subject in USERS {
-            all.extend(changes.clone().map(|change| member(actor, subject, change)));
-        }
-    }
-    // An admin who is no member can try all of it as well.
-    all.push(by_admin(delete("eve")));
-    for subject in USERS {
-        let changes = changes.clone();
-        all.extend(changes.map(|change| by_admin(member("eve", subject, change))));
-    }
-    all
-}
-
-#[test]
-fn every_sequence_of_two_users_keeps_the_invariants() {
-    // Rooms of one shape behave alike, so one of each shape is followed: all sequences of any length are then
-    // covered, once no new shape turns up.
-    let attempts = attempts();
-    let mut seen = BTreeSet::from([Room::default().shape()]);
-    let mut frontier = vec![Room::default()];
-    let mut steps = 0;
-    while !frontier.is_empty() {
-        let mut next = Vec::new();
-        for before in &frontier {
-            for event in &attempts {
-                let mut room = before.clone();
-                let effect = room.apply(event);
-                an_inhabited_room_has_an_owner(&room);
-                totals_equal_a_recount(&room);
-                only_members_have_roles(&room);
-                folds_once(&room, event, &effect);
-                a_void_event_changes_nothing(before, &room, &effect);
-                if seen.insert(room.shape()) {
-                    next.push(room);
-                }
-            }
-        }
-        frontier = next;
-        steps += 1;
-    }
-    assert!(
-        steps > 5 && seen.len() > 100,
-        "{steps} steps, {} shapes",
-        seen.len()
-    );
-}
-
-// === single facts ===
 
 fn stands(effect: &Effect) -> bool {
     matches!(effect, Effect::Stands(changes) if !changes.is_empty())
@@ -415,7 +290,7 @@ fn nothing_changes_a_deleted_room() {
     let mut room = Room::of(&[create("ann", RoomKind::Group, true)]);
     assert!(stands(&room.apply(&delete("ann"))));
     let before = room.clone();
-    for event in attempts() {
+    for event in model::attempts() {
         room.apply(&event);
         assert_eq!(room.meta, before.meta);
         assert_eq!(room.members, before.members);
@@ -440,69 +315,4 @@ fn member_states_are_spelled_in_one_way() {
         assert_eq!(MemberState::parse(state.as_str()), Some(state));
     }
     assert_eq!(MemberState::parse("kicked"), None);
-}
-
-// === pins ===
-
-fn notice(sender: &str) -> Event {
-    let text = "mind the step".to_owned();
-    event(sender, Body::Notice { text, pinned: true })
-}
-
-fn pinning(sender: &str, pinned: Vec<Seq>) -> Event {
-    let fields = RoomEvent {
-        pinned: Some(pinned),
-        ..RoomEvent::default()
-    };
-    event(sender, Body::Room(fields))
-}
-
-fn pins(room: &Room) -> Vec<Seq> {
-    room.meta.clone().expect("created").pinned
-}
-
-#[test]
-fn a_pinned_notice_stays_until_somebody_with_the_right_takes_it_down() {
-    let mut room = Room::of(&[
-        create("ann", RoomKind::Group, true),
-        member("bob", "bob", MemberChange::Joined),
-    ]);
-    assert!(stands(&room.apply(&notice("ann"))));
-    assert_eq!(pins(&room), [Seq(3)]);
-    assert_eq!(room.apply(&pinning("bob", vec![])), Effect::Void);
-    assert!(stands(&room.apply(&pinning("ann", vec![Seq(2), Seq(3)]))));
-    assert_eq!(pins(&room), [Seq(2), Seq(3)]);
-    assert!(stands(&room.apply(&pinning("ann", vec![]))));
-    assert_eq!(pins(&room), []);
-    let text = "not on top".to_owned();
-    let passing = event(
-        "ann",
-        Body::Notice {
-            text,
-            pinned: false,
-        },
-    );
-    assert_eq!(room.apply(&passing), Effect::Stands(Vec::new()));
-}
-
-#[test]
-fn a_notice_stands_where_nothing_can_be_pinned() {
-    assert_eq!(
-        Room::default().apply(&notice("ann")),
-        Effect::Stands(Vec::new())
-    );
-    let mut gone = Room::of(&[create("ann", RoomKind::Group, true), delete("ann")]);
-    assert_eq!(gone.apply(&notice("ann")), Effect::Stands(Vec::new()));
-}
-
-#[test]
-fn of_too_many_pins_the_first_goes_and_a_longer_list_is_void() {
-    let mut room = Room::of(&[create("ann", RoomKind::Group, true)]);
-    for _ in 0..PINS_MAX + 2 {
-        room.apply(&notice("ann"));
-    }
-    let found = pins(&room);
-    assert_eq!((found.len(), found[0]), (PINS_MAX, Seq(4)));
-    let too_many = (1..=PINS_MAX as u64 + 1).map(Seq).collect();
-    assert_eq!(room.apply(&pinning("ann", too_many)), Effect::Void);
 }
