@@ -59,7 +59,7 @@ pub struct Stamped {
     pub signal: Signal,
 }
 
-/// What a signal is about. Of two signals with equal subjects only the later one matters.
+/// What a signal is about. Of two signals with equal subjects only the one of the higher rank matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     key: RoomKey,
@@ -81,6 +81,15 @@ impl Stamped {
             key: self.key.clone(),
             typing_at,
             user: user.clone(),
+        }
+    }
+
+    /// How it stands to others about the same: read marks of several devices and gateways come in any order, and the
+    /// furthest counts; of what a gateway says of somebody's typing, the last.
+    pub fn rank(&self) -> u64 {
+        match &self.signal {
+            Signal::Typing { .. } => self.stamp.counter,
+            Signal::Read { seq, .. } => seq.0,
         }
     }
 }

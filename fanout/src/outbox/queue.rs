@@ -124,8 +124,8 @@ impl Queue {
             return true;
         }
         self.unannounced = true;
-        self.signals
-            .push(signal.signal.subject(), signal.record.clone())
+        let (subject, rank) = (signal.signal.subject(), signal.signal.rank());
+        self.signals.push(subject, rank, signal.record.clone())
     }
 
     pub(super) fn push_presence(&mut self, said: Bytes) {

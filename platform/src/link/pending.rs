@@ -80,8 +80,9 @@ impl Pending {
     }
 
     pub(super) fn signal(&self, signal: &EncodedSignal) {
-        let subject = signal.signal.subject();
-        self.lock().signals.push(subject, signal.record.clone());
+        let (subject, rank) = (signal.signal.subject(), signal.signal.rank());
+        let record = signal.record.clone();
+        self.lock().signals.push(subject, rank, record);
         self.changed.notify_one();
     }
 

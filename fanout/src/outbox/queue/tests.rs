@@ -98,6 +98,27 @@ fn signals_come_after_events_and_are_the_latest() {
 }
 
 #[test]
+fn a_read_mark_that_is_late_does_not_take_the_place_of_a_further_one() {
+    let mut queue = Queue::bounded(1 << 20);
+    // Two devices of one user at two gateways, whose counters say nothing of each other.
+    let read = |source, counter, seq| {
+        EncodedSignal::encode(Stamped {
+            key: RoomKey::parse("room").unwrap(),
+            stamp: Stamp { source, counter },
+            signal: Signal::Read {
+                user: UserId::parse("alice").unwrap(),
+                seq: Seq(seq),
+                count: Count(seq),
+            },
+        })
+    };
+    let further = read(1, 1, 10);
+    queue.push_signal(&further);
+    queue.push_signal(&read(2, 50, 7));
+    assert_eq!(queue.take().unwrap().signals, [further.record]);
+}
+
+#[test]
 fn presence_that_does_not_fit_is_asked_for_anew() {
     let mut queue = Queue::bounded(1);
     let half = Bytes::from(vec![0; PRESENCE_BYTES_MAX / 2]);
