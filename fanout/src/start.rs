@@ -76,17 +76,11 @@ async fn reach(
     presence: &config::Presence,
 ) -> Result<Start, RunError> {
     let topic = store.events_topic().await?.ok_or(RunError::NotRecorded)?;
-    let check = async {
-        topics::check(kafka, &topic.topic, topic.partition_count)
-            .await
-            .map_err(RunError::from)
-    };
-    let producer = async {
-        Producer::connect(kafka, CONNECT_TIMEOUT)
-            .await
-            .map_err(RunError::from)
-    };
-    let ((), producer) = tokio::try_join!(check, producer)?;
+    let (checked, producer) = tokio::join!(
+        topics::check(kafka, &topic.topic, topic.partition_count),
+        Producer::connect(kafka, CONNECT_TIMEOUT),
+    );
+    checked?;
     let epoch = store.epoch().await?;
     let instance: Arc<str> = uuid::Uuid::now_v7().to_string().into();
     let resources = Resources {
@@ -96,7 +90,7 @@ async fn reach(
         bounds: Reader::new(kafka, &topic.topic, &format!("fanout-{group}"))?,
         recalls: Reader::new(kafka, &topic.topic, &format!("fanout-{group}"))?,
         recalling: Semaphore::new(1),
-        producer,
+        producer: producer?,
         directory: Arc::new(Directory::new(topic.partition_count)),
         topic: topic.clone(),
         instance: Arc::clone(&instance),

@@ -193,23 +193,17 @@ async fn reach(
     readers: &ReaderSets,
 ) -> Result<Resources, RunError> {
     let topic = store.events_topic().await?.ok_or(RunError::NotRecorded)?;
-    let check = async {
-        topics::check(kafka, &topic.topic, topic.partition_count)
-            .await
-            .map_err(RunError::from)
-    };
-    let producer = async {
-        Producer::connect(kafka, CONNECT_TIMEOUT)
-            .await
-            .map_err(RunError::from)
-    };
-    let ((), producer) = tokio::try_join!(check, producer)?;
+    let (checked, producer) = tokio::join!(
+        topics::check(kafka, &topic.topic, topic.partition_count),
+        Producer::connect(kafka, CONNECT_TIMEOUT),
+    );
+    checked?;
     Ok(Resources {
         shelf: Shelf::new(store.clone(), &topic.topic),
         readers: readers.clone(),
         events: Reader::new(kafka, &topic.topic, EVENTS_GROUP)?,
         reads: Reader::new(kafka, READS_TOPIC, READS_GROUP)?,
-        producer,
+        producer: producer?,
         topic,
     })
 }
