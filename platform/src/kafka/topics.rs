@@ -94,7 +94,9 @@ pub enum TopicError {
         found: u32,
     },
     /// Records carry their producer's clock instead of the broker's.
-    #[error("topic {0} does not use LogAppendTime, on which finding retries depends")]
+    #[error(
+        "topic {0} does not use LogAppendTime, on which finding retries depends: set its message.timestamp.type"
+    )]
     NotAppendTime(String),
     /// Some of its partitions can't be written to.
     #[error("topic {0} has partitions without a leader")]
