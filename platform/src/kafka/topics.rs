@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use rdkafka::{
     ClientContext,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use thiserror::Error;
 use tokio::time::Instant;
@@ -317,6 +317,10 @@ async fn partitions(config: &KafkaConfig, topic: &str) -> Result<Partitions, Top
         aside(client);
         let metadata = metadata?;
         let topic = metadata.topics().first();
+        let code = topic.and_then(|topic| topic.error());
+        if let Some(refusal) = code.and_then(|code| refusal(&name, code.into())) {
+            return Err(refusal);
+        }
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
         Ok(Partitions {
             count: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
@@ -334,6 +338,14 @@ async fn partitions(config: &KafkaConfig, topic: &str) -> Result<Partitions, Top
         return Err(TopicError::Missing(topic.to_owned()));
     }
     Ok(partitions)
+}
+
+/// What metadata say in a topic's place that is no absence; all else passes, or is one.
+fn refusal(topic: &str, code: RDKafkaErrorCode) -> Option<TopicError> {
+    (code == RDKafkaErrorCode::TopicAuthorizationFailed).then(|| TopicError::Refused {
+        topic: topic.to_owned(),
+        reason: code.to_string(),
+    })
 }
 
 /// Describes a topic until it is acceptable, or is not for a reason that does not pass.
@@ -362,6 +374,15 @@ fn setting<'a>(settings: &'a [Setting], name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_that_may_not_be_looked_at_is_not_said_to_be_missing() {
+        let refused = refusal("t", RDKafkaErrorCode::TopicAuthorizationFailed);
+        let said = refused.map(|error| error.to_string()).unwrap_or_default();
+        let begins = "topic t was refused: TopicAuthorizationFailed";
+        assert!(said.starts_with(begins), "{said}");
+        assert_eq!(refusal("t", RDKafkaErrorCode::LeaderNotAvailable), None);
+    }
 
     #[test]
     fn a_topic_must_be_what_was_recorded() {
