@@ -179,10 +179,8 @@ async fn closing_when_unread(mut response: Response) -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    let mut response =
-        Problem::new(Code::BadRequest, "this path has no such method").into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    Problem::new(Code::BadRequest, "this path has no such method")
+        .under(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// Whether the process lives.

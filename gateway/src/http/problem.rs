@@ -28,35 +28,14 @@ impl Problem {
         self.0.code == code
     }
 
-    /// The store did not do its part.
-    pub(super) fn store(error: &roomlog_platform::dynamo::StoreError) -> Self {
-        Self(store_refusal(error))
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal)
-    }
-}
-
-impl From<AuthError> for Problem {
-    fn from(error: AuthError) -> Self {
-        tracing::info!(%error, "a request was not signed in");
-        Self(error.refusal())
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    /// The document under this status, where none of the codes has it.
+    pub(super) fn under(self, status: StatusCode) -> Response {
         let Refusal {
             code,
             message,
             retry_after_ms,
         } = self.0;
         metrics::refusal(code);
-        let status =
-            StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut body = json!({
             "type": "about:blank",
             "title": status.canonical_reason(),
@@ -80,5 +59,31 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+
+    /// The store did not do its part.
+    pub(super) fn store(error: &roomlog_platform::dynamo::StoreError) -> Self {
+        Self(store_refusal(error))
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        tracing::info!(%error, "a request was not signed in");
+        Self(error.refusal())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.code.http_status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.under(status)
     }
 }

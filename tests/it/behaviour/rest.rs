@@ -210,6 +210,14 @@ async fn refusals_are_problem_documents_with_the_same_codes() {
 }
 
 #[tokio::test]
+async fn a_method_that_a_path_does_not_have_is_answered_with_those_it_has() {
+    let alice = System::shared().await.user("alice");
+    let answer = alice.rest.post("me", json!({})).await;
+    assert_eq!(answer.refusal(), (405, "bad-request"));
+    assert_eq!(answer.header("allow"), "GET,HEAD,PATCH");
+}
+
+#[tokio::test]
 async fn health_readiness_and_metrics_are_there() {
     let system = System::shared().await;
     let public = Rest::new(&system.http(0), None);

@@ -129,6 +129,8 @@ impl Answer {
             self.media_type.starts_with("application/problem+json"),
             "{self:?}"
         );
+        // RFC 9457, section 3.1.2: the document names the status it came with.
+        assert_eq!(self.body["status"], self.status.as_u16(), "{self:?}");
         (
             self.status.as_u16(),
             self.body["code"].as_str().unwrap_or_default(),
