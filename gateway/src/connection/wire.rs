@@ -9,7 +9,7 @@ use std::{
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::{Sink as _, Stream as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 /// Bytes that may wait to be written before nothing more is read from the client: it gets answers only as fast as it
@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 const UNWRITTEN_BYTES_MAX: usize = 256 << 10;
 /// How long the last frames and the close frame may take to leave.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
-/// How long a closed connection goes on reading, so that unread input does not reset it before the client has read the
-/// last frames.
+/// How long a closed connection goes on reading, or just stays where nothing can be read any more, so that unread input
+/// does not reset it before the client has read the last frames.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A socket and its output.
@@ -32,6 +32,8 @@ pub(super) struct Wire {
     is_unflushed: bool,
     /// Whether the socket took a frame since this was last asked.
     has_moved: bool,
+    /// Whether a message beyond the limit lies in the way of all further input.
+    is_blocked: bool,
 }
 
 /// What the client did.
@@ -62,6 +64,7 @@ impl Wire {
             wants_ping: false,
             is_unflushed: false,
             has_moved: false,
+            is_blocked: false,
         }
     }
 
@@ -132,7 +135,11 @@ impl Wire {
                 Input::Closed
             }
             Some(Ok(Message::Close(_))) | None => Input::Gone,
-            Some(Err(error)) => reading_failed(error),
+            Some(Err(error)) => {
+                let input = reading_failed(error);
+                self.is_blocked = matches!(input, Input::TooLarge);
+                input
+            }
         })
     }
 
@@ -154,6 +161,9 @@ impl Wire {
 
     /// Reads on until the client has closed or a moment has passed.
     pub(super) async fn linger(&mut self) {
+        if self.is_blocked {
+            return sleep(LINGER).await;
+        }
         let drained = async { while let Some(Ok(_)) = self.socket.recv().await {} };
         // Whether the client closed in time makes no difference.
         let _ = timeout(LINGER, drained).await;

@@ -7,7 +7,7 @@ use tokio::{
 
 use super::{
     stomp::Frame,
-    wait::{SOON, within},
+    wait::{SOON, a_moment, within},
 };
 
 /// Opcodes of RFC 6455, section 5.2.
@@ -197,6 +197,25 @@ impl Socket {
             }
         }
         (frames, code)
+    }
+
+    /// Reads to the close frame; whether the connection stays for its answer.
+    pub(crate) async fn stays_after_its_close(&mut self) -> bool {
+        while let Some(next) = self.piece().await {
+            if next.first_octet != FINAL | CLOSE {
+                continue;
+            }
+            // A reset that comes with the close frame is noticed by one of these at the latest.
+            for _ in 0..5 {
+                let pong = piece(FINAL | PONG, &[]);
+                if self.stream.write_all(&pong).await.is_err() {
+                    return false;
+                }
+                a_moment().await;
+            }
+            return true;
+        }
+        false
     }
 
     /// `false` at the end.
