@@ -101,8 +101,10 @@ async fn asks(user: &User, about: &str) -> Value {
 
 #[tokio::test]
 async fn a_user_is_online_from_the_first_device_to_the_last() {
-    let system = System::shared().await;
-    let mut scene = Scene::set(system).await;
+    // Who says goodbye is not waited for: whoever is would outlast the test.
+    let hold = ("ROOMLOG_PRESENCE_HOLD", "1h");
+    let system = System::start_with(Shape::single(Stack::chosen()), &[hold]).await;
+    let mut scene = Scene::set(&system).await;
     let phone = scene.bob.connects().await;
     assert_eq!(scene.presence().await, scene.bob_is("online"));
     let laptop = scene.bob.connects().await;
@@ -226,7 +228,7 @@ async fn a_large_room_is_shown_by_numbers_and_a_sample() {
     let names = ("ROOMLOG_PRESENCE_NAMES_MAX", "1");
     let system = System::start_with(Shape::single(Stack::chosen()), &[names]).await;
     let mut scene = Scene::set(&system).await;
-    let _bob = scene.bob.connects().await;
+    let mut bob = scene.bob.connects().await;
     let change = scene.next("presence").await;
     assert_eq!(
         (&change["online_total"], &change["user"]),
@@ -238,6 +240,13 @@ async fn a_large_room_is_shown_by_numbers_and_a_sample() {
         (&online["sample"], &online["online_total"]),
         (&json!(true), &json!(2))
     );
+    scene.sends(&mut bob, "focus").await;
+    let path = format!("rooms/{}/viewers", scene.room);
+    until("Bob to be counted among the viewers", SOON, async || {
+        let viewers = scene.alice.rest.get(&path).await.ok();
+        (viewers["sample"] == true && viewers["total"] == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,10 +1,21 @@
 //! Signals of a room: a snapshot, then what is live.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use crate::harness::{Frame, Shape, Stack, StompClient, System};
+
+/// How often positions are told at most.
+const READS_EVERY: Duration = Duration::from_millis(250);
+/// Positions that are told beside those: one that was on its way, one that makes up for a snapshot that would not wait
+/// for it, those at both ends of the time that is counted.
+const READS_BESIDE: u128 = 4;
+/// Said at once, so that many positions fall into one such time.
+const MESSAGES: u64 = 100;
 
 fn listen(id: &str, room: &str) -> Frame {
     Frame::subscribe(id, &format!("/topic/rooms/{room}/signals"))
@@ -94,6 +105,39 @@ async fn a_typing_signal_that_makes_no_sense_is_refused() {
         .await;
     client.send(&verb(&room, "typing", "[1]")).await;
     assert_eq!(client.message("e").await.json()["code"], "bad-request");
+}
+
+#[tokio::test]
+async fn however_much_is_read_positions_are_told_four_times_a_second_at_most() {
+    let system = System::shared().await;
+    let alice = system.user("alice");
+    let room = alice.opens_room().await;
+    let (mut listener, mut speaker) = (alice.connects().await, alice.connects().await);
+    listener.request(listen("s", &room)).await;
+    signal(&mut listener, "s", "snapshot").await;
+    let began = Instant::now();
+    // Each of them moves her own position.
+    for number in 0..MESSAGES {
+        speaker.send(&Frame::send(&room, &number.to_string())).await;
+    }
+    // The room's first event says who made it.
+    let last = json!(MESSAGES + 1);
+    let mut told = 0;
+    loop {
+        let body = listener.message("s").await.json();
+        let positions = match body["type"].as_str() {
+            Some("reads") => &body["positions"],
+            // She fell behind and begins anew.
+            Some("snapshot") => &body["reads"],
+            _ => continue,
+        };
+        told += u128::from(body["type"] == "reads");
+        if positions[&alice.id] == last {
+            break;
+        }
+    }
+    let bound = began.elapsed().as_millis() / READS_EVERY.as_millis() + READS_BESIDE;
+    assert!(told <= bound, "told {told} times where {bound} are allowed");
 }
 
 /// Follows the read counts of a room until each of these messages has so many.
