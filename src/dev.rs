@@ -10,6 +10,7 @@ mod secret;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use axum::Router;
 use clap::Args;
 use roomlog_core::ids::UserId;
 use roomlog_embedded::{Stack, StackConfig};
@@ -80,6 +81,7 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
     let shutdown = Shutdown::on_signal()?;
     let readiness = Readiness::default();
     let admin = Admin::new(readiness.clone(), telemetry.metrics.clone());
+    let figures = admin.clone().figures();
     admin
         .serve(config.process.admin_listen.0, &shutdown)
         .await
@@ -103,7 +105,7 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> anyhow::Result
         address = readiness.address("fanout") => vec![address],
         failed = services.join_next() => return ended(failed),
     };
-    start(&mut services, Role::Gateway, &config, &readiness, &shutdown);
+    start_gateway(&mut services, &config, &readiness, &shutdown, figures);
     tokio::select! {
         () = readiness.ready() => {}
         failed = services.join_next() => return ended(failed),
@@ -169,6 +171,22 @@ fn start(
 ) {
     let (config, readiness, shutdown) = (config.clone(), readiness.clone(), shutdown.clone());
     services.spawn(async move { role.serve(&config, &readiness, &shutdown).await });
+}
+
+/// The gateway, which shows the figures of the one process there is to whoever tries it.
+fn start_gateway(
+    services: &mut tokio::task::JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+    figures: Router,
+) {
+    let (config, readiness, shutdown) = (config.clone(), readiness.clone(), shutdown.clone());
+    services.spawn(async move {
+        roomlog_gateway::run(&config, &readiness, &shutdown, figures)
+            .await
+            .context("the gateway stopped")
+    });
 }
 
 /// The result of the first service that ended.

@@ -1,6 +1,7 @@
 //! Runs one service as a process: telemetry, admin listener, the READY line, and an orderly stop.
 
 use anyhow::Context as _;
+use axum::Router;
 use clap::ValueEnum;
 use roomlog_platform::{
     admin::Admin,
@@ -49,7 +50,7 @@ impl Role {
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         match self {
-            Self::Gateway => roomlog_gateway::run(config, readiness, shutdown)
+            Self::Gateway => roomlog_gateway::run(config, readiness, shutdown, Router::new())
                 .await
                 .context("the gateway stopped"),
             Self::Fanout => roomlog_fanout::run(config, readiness, shutdown)

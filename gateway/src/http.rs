@@ -54,9 +54,14 @@ const BODY_SLACK_BYTES: usize = 16 << 10;
 /// How long a browser may remember what cross-origin requests are allowed.
 const CORS_AGE: Duration = Duration::from_secs(3_600);
 
-/// Serves until the stop.
-pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Shutdown) {
-    listener::serve(listener, routes(gateway), stop).await;
+/// Serves until the stop, and with it what is not the gateway's own.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    beside: Router,
+    stop: Shutdown,
+) {
+    listener::serve(listener, routes(gateway).merge(beside), stop).await;
 }
 
 /// The OpenAPI document, from the routes themselves.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use roomlog_core::{session::SessionConfig, stomp::HeartBeat};
 use roomlog_platform::{
     backoff::Backoff,
@@ -94,7 +95,8 @@ pub enum RunError {
     Fanout(#[from] TargetError),
 }
 
-/// Serves clients until the shutdown, then moves them on and sees their requests through.
+/// Serves clients until the shutdown, then moves them on and sees their requests through. Whoever connects may ask for
+/// the routes `beside` the gateway's own.
 ///
 /// # Errors
 /// When the configuration can't be used, or log or store refuse. One that does not answer yet is waited for.
@@ -102,6 +104,7 @@ pub async fn run(
     config: &Config,
     readiness: &Readiness,
     shutdown: &Shutdown,
+    beside: Router,
 ) -> Result<(), RunError> {
     metrics::describe();
     let (log, fanout) = (
@@ -196,6 +199,7 @@ pub async fn run(
     let served = behind.spawn(http::serve(
         listener,
         Arc::clone(&gateway),
+        beside,
         shutdown.clone(),
     ));
     let outcome = loop {

@@ -31,6 +31,13 @@ impl Admin {
             .with_state(self)
     }
 
+    /// `/metrics` alone, for a listener that tells its health itself.
+    pub fn figures(self) -> Router {
+        Router::new()
+            .route("/metrics", get(metrics))
+            .with_state(self)
+    }
+
     /// Serves until shutdown; answers with the bound address at once.
     ///
     /// # Errors
