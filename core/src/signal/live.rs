@@ -1,6 +1,6 @@
 //! One room's signals as a gateway shows them: repeats dropped, typing ended by time, read positions coalesced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{Seq, UserId};
 
@@ -102,6 +102,12 @@ impl Live {
             changes.push(Change::Reads(reads.into_iter().collect()));
         }
         changes
+    }
+
+    /// Who types now, on however many devices.
+    pub fn typing(&self) -> BTreeSet<UserId> {
+        let typing = self.typists.iter().filter(|(_, typist)| typist.on);
+        typing.map(|((user, _), _)| user.clone()).collect()
     }
 
     /// Whether [`Self::due`] has something to say, now or later.

@@ -32,6 +32,10 @@ const HEARD_MAX: usize = 10_000;
 /// snapshot says what is known.
 const SNAPSHOT_WAIT_MS: u64 = 1_000;
 
+/// Users of whom a new listener is told that they type, behind its snapshot. Of further ones it hears when they begin
+/// anew; nobody shows more names than these.
+const TYPING_TOLD_MAX: usize = 20;
+
 /// The live side of one room.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -277,9 +281,16 @@ impl Signals {
             "viewers_total": view.viewing_total,
             "reads": named(reads),
         });
-        self.number += 1;
-        let frame = frame(key, self.number, &snapshot);
-        if subscriber.push_signal(self.number, &frame) {
+        // Who types is no news any more, so nobody would tell it again.
+        let typing = self.live.typing().into_iter().take(TYPING_TOLD_MAX);
+        let typing = typing.map(|user| body_of(Change::Typing { user, on: true }));
+        let told: Vec<Value> = std::iter::once(snapshot).chain(typing).collect();
+        let is_begun = told.iter().all(|body| {
+            self.number += 1;
+            let frame = frame(key, self.number, body);
+            subscriber.push_signal(self.number, &frame)
+        });
+        if is_begun {
             let group = self.listeners.entry(subscriber.envelope.clone());
             group.or_default().push(subscriber);
             self.counts.show_again(clock::monotonic_ms());

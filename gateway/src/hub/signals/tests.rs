@@ -112,6 +112,21 @@ fn a_listener_gets_a_snapshot_and_then_changes_once() {
 }
 
 #[test]
+fn who_begins_to_listen_is_told_who_types() {
+    let (mut signals, alice) = (known(), Subscriber::of("alice", 1));
+    enlist(&mut signals, &alice);
+    signals.take(typing(1, true));
+    let late = Subscriber::of("late", 1);
+    enlist(&mut signals, &late);
+    let told = json!({"type": "typing", "user": "bob", "on": true});
+    assert_eq!(late.received()[1..], [told]);
+    signals.take(typing(2, false));
+    let later = Subscriber::of("later", 1);
+    enlist(&mut signals, &later);
+    assert_eq!(later.received().len(), 1);
+}
+
+#[test]
 fn what_was_said_before_an_owner_spoke_anew_is_fetched_and_shown() {
     let (mut signals, alice) = (known(), Subscriber::of("alice", 1));
     enlist(&mut signals, &alice);
