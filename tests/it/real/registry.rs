@@ -99,7 +99,7 @@ async fn a_registry_that_refuses_the_schema_stops_the_start() {
         .expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("a port"));
     tokio::spawn(async move { axum::serve(listener, refusing).await });
-    let system = System::shared().await;
+    let system = System::start(Shape::single(Stack::Real { brokers: 1 })).await;
     let mut gateway = system.tool(&["gateway", "--listen", "127.0.0.1:0"]);
     gateway
         .variables
