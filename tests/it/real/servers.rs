@@ -19,21 +19,20 @@ async fn one_kafka_node_is_killed_and_comes_back_on_its_port() {
     let brokers = kafka.brokers();
     kafka.node(0).kill();
     assert_eq!(kafka.listed().await, 0);
+    // It returns once all nodes are listed again.
     kafka.restart(0).await;
-    assert_eq!((kafka.listed().await, kafka.brokers()), (1, brokers));
+    assert_eq!(kafka.brokers(), brokers);
 }
 
 #[tokio::test]
 async fn three_kafka_nodes_notice_the_loss_of_one() {
     let mut kafka = Cluster::start(3).await;
-    assert_eq!(kafka.listed().await, 3);
     kafka.node(2).kill();
     until("two nodes to be left", SOON, async || {
         (kafka.listed().await == 2).then_some(())
     })
     .await;
     kafka.restart(2).await;
-    assert_eq!(kafka.listed().await, 3);
 }
 
 #[tokio::test]

@@ -109,9 +109,12 @@ impl System {
         fanout_ports: &[u16],
         gateway_ports: &[u16],
     ) -> Self {
-        for arguments in [["tables", "create"], ["topics", "create"]] {
-            self.tool(&arguments).run(READY_LIMIT).await;
+        self.tool(&["tables", "create"]).run(READY_LIMIT).await;
+        // What started after the brokers may have kept one from being heard of, and there must be one for each copy.
+        if let Some(servers) = &self.servers {
+            servers.kafka.complete().await;
         }
+        self.tool(&["topics", "create"]).run(READY_LIMIT).await;
         for (index, port) in fanout_ports.iter().enumerate() {
             let group = ["a", "b"][index % shape.groups];
             self.spawn(
