@@ -12,6 +12,8 @@ const PARTITIONS: u32 = 6;
 const BROKERS: usize = 3;
 /// How long the log may take before a sender is told that nobody knows.
 const MESSAGE_TIMEOUT: &str = "5s";
+/// What a sender is told that is to come back later.
+const COME_BACK: [&str; 2] = ["log-unavailable", "overloaded"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_receipted_while_one_replica_is_alone() {
@@ -21,8 +23,9 @@ async fn nothing_is_receipted_while_one_replica_is_alone() {
     let alice = system.user("alice");
     let room = alice.opens_room().await;
     let (mut watching, head) = alice.watches(&room).await;
+    // A cluster just born may take longer for its first records than a sender is kept waiting here.
+    sends_until_taken(&alice, &room, "before").await;
     let mut client = alice.connects().await;
-    client.request(post(&room, "before")).await;
     let kafka = &mut system.servers().kafka;
     kafka.in_step().await;
     let partition = partition_of(room.as_bytes(), PARTITIONS);
@@ -78,7 +81,9 @@ async fn is_taken(client: &mut StompClient, frame: Frame) -> bool {
     });
     let answer = answer.await;
     if answer.command == "ERROR" {
-        assert_eq!(answer.header("code"), "log-unavailable", "{answer:?}");
+        // While its partition has no owner, a room is not opened either.
+        let code = answer.header("code");
+        assert!(COME_BACK.contains(&code), "{answer:?}");
     }
     answer.command == "RECEIPT"
 }
