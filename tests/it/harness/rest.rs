@@ -1,5 +1,7 @@
 //! REST as a user of it sees it: a status and a JSON body.
 
+use std::time::Instant;
+
 use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
@@ -42,8 +44,18 @@ impl Rest {
         self.ask(Method::GET, path, None, &[]).await
     }
 
+    /// A message that took long to come back is asked for again under its id until its seq is told, as any client does.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
-        self.ask(Method::POST, path, Some(body), &[]).await
+        let deadline = Instant::now() + SOON;
+        let first = Some(body.clone());
+        let mut answer = self.ask(Method::POST, path, first, &[]).await;
+        let is_message = path.ends_with("/messages");
+        while is_message && answer.status == StatusCode::ACCEPTED && Instant::now() < deadline {
+            let mut again = body.clone();
+            again["id"] = answer.body["id"].clone();
+            answer = self.ask(Method::POST, path, Some(again), &[]).await;
+        }
+        answer
     }
 
     /// A path without a leading slash is below `/api/v1/`. Fails where the gateway can't be reached.
