@@ -15,7 +15,7 @@ use super::{
 
 /// How long a list may be silent before it shows what it must: less than a client waits for any MESSAGE, so that the
 /// failure tells what the list shows.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(75);
 
 /// A connection with a subscription to the list.
 pub(crate) struct Device {
