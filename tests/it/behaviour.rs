@@ -38,6 +38,6 @@ mod signals;
 mod subscribe;
 pub(crate) mod tools;
 mod transaction;
-mod unread;
+pub(crate) mod unread;
 mod void;
 mod websocket;

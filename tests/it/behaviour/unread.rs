@@ -195,7 +195,7 @@ async fn reading_shows_to_those_who_listen() {
 
 /// Waits until a listener to signals is shown that somebody has read this far: by a snapshot, which may come after the
 /// mark, or by a change.
-async fn sees_reading(listener: &mut StompClient, reader: &User, seq: &Value) {
+pub(crate) async fn sees_reading(listener: &mut StompClient, reader: &User, seq: &Value) {
     loop {
         let body = listener.message("s").await.json();
         let positions = match body["type"] == "snapshot" {

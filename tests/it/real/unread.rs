@@ -3,11 +3,14 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::{
-    Frame, Role, Shape, Stack, System,
-    model::Model,
-    proxy::{Mode, Proxy},
-    wait::{SOON, until},
+use crate::{
+    behaviour::unread::sees_reading,
+    harness::{
+        Frame, Role, Shape, Stack, System,
+        model::Model,
+        proxy::{Mode, Proxy},
+        wait::{SOON, until},
+    },
 };
 
 const REAL: Stack = Stack::Real { brokers: 1 };
@@ -91,12 +94,7 @@ async fn a_mark_made_while_no_fanout_was_reached_is_shown_once_one_is() {
     bob.insists(&format!("rooms/{room}/read"), read, &busy)
         .await;
     link_to_the_fanout(&mut system).set(Mode::Open);
-    loop {
-        let body = listener.message("s").await.json();
-        if body["type"] == "reads" && body["positions"][&bob.id] == posted["seq"] {
-            return;
-        }
-    }
+    sees_reading(&mut listener, &bob, &posted["seq"]).await;
 }
 
 fn link_to_the_fanout(system: &mut System) -> &Proxy {
