@@ -392,14 +392,16 @@ impl Model {
                 continue;
             };
             let path = format!("rooms/{room}/messages/{}/readers", last.seq);
-            let readers = user.rest.get(&path).await.ok();
-            let items = readers["items"].as_array().expect("items");
-            let named: BTreeSet<&str> = items
-                .iter()
-                .filter_map(|item| item["user"]["id"].as_str())
-                .collect();
-            assert_eq!(named, log.readers(last.seq));
-            assert_eq!(readers["total"], named.len());
+            let expected = log.readers(last.seq);
+            until(&format!("{expected:?} to be named"), SOON, async || {
+                let readers = user.rest.get(&path).await.ok();
+                let items = readers["items"].as_array().expect("items").iter();
+                let named: BTreeSet<&str> = items
+                    .filter_map(|item| item["user"]["id"].as_str())
+                    .collect();
+                (named == expected && readers["total"] == named.len()).then_some(())
+            })
+            .await;
         }
     }
 
