@@ -1,18 +1,16 @@
 //! The log does not answer: what waits for it is neither acknowledged nor in anybody's way.
 
-use std::time::Duration;
-
 use crate::harness::{
     Frame, Shape, Stack, StompClient, System,
     proxy::Mode,
     socket::{FINAL, Socket, TEXT},
     stomp::Door,
+    wait::SOON,
 };
 
-/// A heart-beat of 1 s, on two busy cores.
-const BEAT_LIMIT: Duration = Duration::from_secs(5);
-/// The log gives up on a record after this long, and its client is told.
-const GIVEN_UP_AFTER: &str = "5s";
+/// The log gives up on a record after this long, and its client is told: long against two heart-beats of 1 s, and against
+/// all that is asked while the log is away, on two busy cores.
+const GIVEN_UP_AFTER: &str = "15s";
 
 // req: 62, 70, 97, 112
 #[tokio::test(flavor = "multi_thread")]
@@ -45,8 +43,8 @@ async fn an_open_send_is_not_receipted_and_holds_nothing_up() {
     client
         .send(&Frame::send(&room, "open").with("receipt", "open"))
         .await;
-    client.beat(BEAT_LIMIT).await;
-    client.beat(BEAT_LIMIT).await;
+    client.beat(SOON).await;
+    client.beat(SOON).await;
     assert_eq!(client.all_kept("RECEIPT"), [], "nobody has it yet");
     refused
         .send(&Frame::send(&room, "given up").with("receipt", "r"))
