@@ -49,6 +49,12 @@ async fn no_service_starts_on_a_topic_whose_partition_count_was_changed() {
         system.stop_gracefully(role, 0).await;
     }
     adds_partitions(&system.kafka).await;
+    let last = u32::try_from(MORE_PARTITIONS - 1).expect("few");
+    let kafka = &system.servers().kafka;
+    until("the brokers to know of them", SOON, async || {
+        kafka.leader(TOPIC, last).await
+    })
+    .await;
     for role in ALL {
         let process = system.process(role, 0);
         process.start_again();
