@@ -136,11 +136,7 @@ async fn a_reconnect_is_neither_a_leave_nor_a_join() {
     scene.sends(&mut second, "focus").await;
     assert_eq!(scene.viewers().await, json!([scene.bob.id]));
     drop(second);
-    let gone = scene.listener.message("s").await.json();
-    assert_eq!(
-        (&gone["user"], &gone["status"]),
-        (&json!(scene.bob.id), &json!("offline"))
-    );
+    assert_eq!(scene.presence().await, scene.bob_is("offline"));
     assert_eq!(scene.viewers().await, json!([]));
 }
 
