@@ -267,11 +267,7 @@ async fn presence_comes_back_by_itself_when_redis_is_wiped() {
         (bob["status"] == "offline" && bob["last_active"].is_u64()).then_some(())
     })
     .await;
-    let client = ::redis::Client::open(system.redis.as_str()).expect("a valid address");
-    let redis = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("Redis answers");
+    let redis = redis::connected(&system.redis).await;
     let keys = [
         format!("user:{{{}}}:sessions", scene.alice.id),
         format!("{{r:{}}}:online", scene.room),

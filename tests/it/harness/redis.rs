@@ -1,5 +1,7 @@
 //! Redis, without persistence: whatever it holds may be lost.
 
+use redis::aio::MultiplexedConnection;
+
 use super::{
     port,
     process::{Process, Program},
@@ -84,14 +86,20 @@ impl Redis {
     }
 }
 
+/// A connection that a busy server may keep waiting: the client's own patience is half a second.
+pub(crate) async fn connected(url: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(url).expect("a valid address");
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(wait::SOON))
+        .set_response_timeout(Some(wait::SOON));
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    connection.await.expect("a connection")
+}
+
 /// FLUSHALL: everything in it is gone, and it goes on.
 pub(crate) async fn wipe(url: &str) {
-    let client = redis::Client::open(url).expect("a valid address");
-    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(wait::SOON));
-    let connection = client.get_multiplexed_async_connection_with_config(&patient);
-    let connection = connection.await;
     let wiped = redis::cmd("FLUSHALL")
-        .exec_async(&mut connection.expect("a connection"))
+        .exec_async(&mut connected(url).await)
         .await;
     wiped.expect("FLUSHALL");
 }

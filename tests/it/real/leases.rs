@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{
     Frame, Shape, Stack, StompClient, System, User,
+    redis::connected,
     wait::{SOON, until},
 };
 
@@ -17,13 +18,6 @@ const USERS: usize = 100;
 
 /// Renewals that are waited for.
 const RENEWALS: u64 = 3;
-
-async fn connected(system: &System) -> MultiplexedConnection {
-    let client = redis::Client::open(system.redis.as_str()).expect("a valid address");
-    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(SOON));
-    let connection = client.get_multiplexed_async_connection_with_config(&patient);
-    connection.await.expect("Redis answers")
-}
 
 /// A figure of `INFO`: what follows `name` and the sign after it, up to anything that is no digit; 0 where it is not there.
 async fn figure(redis: &mut MultiplexedConnection, section: &str, name: &str) -> u64 {
@@ -71,7 +65,7 @@ async fn a_heart_beat_writes_nothing() {
     // No lease is renewed while this looks.
     let settings = [("ROOMLOG_PRESENCE_LEASE", "3h")];
     let system = System::start_with(Shape::single(Stack::Real { brokers: 1 }), &settings).await;
-    let mut redis = connected(&system).await;
+    let mut redis = connected(&system.redis).await;
     let (users, mut clients) = crowd(&system).await;
     until("everybody's lease", SOON, async || {
         let are_written = leases(&mut redis).await >= USERS as u64;
@@ -94,7 +88,7 @@ async fn a_heart_beat_writes_nothing() {
 async fn leases_are_renewed_in_batches_and_not_one_by_one() {
     let settings = [("ROOMLOG_PRESENCE_LEASE", "6s")];
     let system = System::start_with(Shape::single(Stack::Real { brokers: 1 }), &settings).await;
-    let mut redis = connected(&system).await;
+    let mut redis = connected(&system.redis).await;
     let (users, _clients) = crowd(&system).await;
     until("everybody's lease", SOON, async || {
         are_there(&redis, &users).await.then_some(())
@@ -196,11 +190,11 @@ async fn a_redis_that_was_restarted_has_everybody_back_after_one_renewal() {
             .ok()?;
         (online == 2).then_some(ends)
     };
-    let redis = connected(&system).await;
+    let redis = connected(&system.redis).await;
     until("presence in Redis", SOON, async || is_back(&redis).await).await;
 
     system.servers().redis.restart().await;
-    let redis = connected(&system).await;
+    let redis = connected(&system.redis).await;
     let ends = until("presence to be back", SOON, async || is_back(&redis).await).await;
     assert_eq!(ends.len(), 1, "one renewal brings everybody back: {ends:?}");
     for user in [&bob, &carol] {

@@ -6,7 +6,8 @@ use crate::harness::{
     dynamo::{self, DynamoLocal},
     kafka::Cluster,
     process::Program,
-    redis::Redis,
+    redis::{Redis, connected},
+    tools::scratch_folder,
     wait::{SOON, until},
 };
 
@@ -60,11 +61,7 @@ async fn a_frozen_dynamodb_keeps_its_connections_and_goes_on() {
 #[tokio::test]
 async fn redis_comes_back_empty() {
     let mut redis = Redis::start().await;
-    let client = redis::Client::open(redis.url()).expect("a valid address");
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("a connection");
+    let mut connection = connected(&redis.url()).await;
     redis::cmd("SET")
         .arg("a")
         .arg(1)
@@ -72,10 +69,7 @@ async fn redis_comes_back_empty() {
         .await
         .expect("SET");
     redis.restart().await;
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("a connection");
+    let mut connection = connected(&redis.url()).await;
     let value: Option<String> = redis::cmd("GET")
         .arg("a")
         .query_async(&mut connection)
@@ -83,18 +77,18 @@ async fn redis_comes_back_empty() {
         .expect("GET");
     assert_eq!(value, None);
     redis.process().kill();
+    let client = redis::Client::open(redis.url()).expect("a valid address");
     assert!(client.get_multiplexed_async_connection().await.is_err());
 }
 
 #[tokio::test]
 async fn a_program_says_how_it_ended() {
-    let folder = std::env::temp_dir();
     let program = Program {
         name: "sh".into(),
         path: "sh".into(),
         arguments: vec!["-c".into(), "echo told; exit 64".into()],
         variables: Vec::new(),
-        folder,
+        folder: scratch_folder("sh"),
     };
     let (code, output) = program.run_to_exit(SOON).await;
     assert_eq!((code, output.as_str()), (Some(64), "told\n"));
