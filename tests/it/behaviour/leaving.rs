@@ -1,6 +1,6 @@
 //! Receipts and ends: DISCONNECT, ERROR, a connection that is just gone, and that none of them leaves anything behind.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use tokio::net::TcpStream;
 
@@ -14,8 +14,6 @@ use crate::harness::{
 /// What a client may have sent that nobody reads any more: more than a socket's buffers hold.
 const UNREAD_MESSAGES: usize = 200;
 const UNREAD_BYTES: usize = 8 * 1024;
-/// A connection that is gone is noticed at once; what lingers is over within a second or two.
-const GONE_LIMIT: Duration = Duration::from_secs(20);
 
 fn in_transaction(command: &str) -> Frame {
     Frame::new(command).with("transaction", "t")
@@ -174,7 +172,9 @@ async fn however_a_connection_ends_its_transactions_are_aborted() {
 // req: 117
 #[tokio::test]
 async fn coming_and_going_many_times_leaves_nothing_behind() {
-    const ROUNDS: usize = 40;
+    const ROUNDS: usize = 120;
+    /// Files more, of pools that had a busier moment meanwhile; a single sort of five that leaves one would be 24.
+    const POOLED_FILES_MAX: usize = 12;
     // A user may have a few connections: what is not given back is missed soon.
     let few = [("ROOMLOG_CONNECTIONS_PER_USER", "8")];
     let mut system = System::start_with(Shape::single(Stack::Embedded), &few).await;
@@ -201,7 +201,10 @@ async fn coming_and_going_many_times_leaves_nothing_behind() {
         socket.rest().await;
     }
     let left = settled(&mut system, 0).await;
-    assert!(left <= files, "{files} files were open, and {left} are");
+    assert!(
+        left <= files + POOLED_FILES_MAX,
+        "{files} files were open, and {left} are"
+    );
     let mut client = alice.watches(&room).await.0;
     client.request(Frame::send(&room, "still here")).await;
     client.message(&room).await;
@@ -229,7 +232,7 @@ async fn comes(user: &User, room: &str) -> Socket {
 pub(super) async fn settled(system: &mut System, connected: usize) -> usize {
     let admin = system.admin(Role::Gateway, 0);
     let figure = format!("roomlog_gateway_connections {connected}\n");
-    until("everybody else to be gone", GONE_LIMIT, async || {
+    until("everybody else to be gone", SOON, async || {
         let figures = admin.get("/metrics").await.ok();
         let text = figures.as_str().expect("text");
         text.contains(&figure).then_some(())
