@@ -184,10 +184,9 @@ impl Model {
         }
         self.look_away(who, room).await;
         let user = self.anywhere(who);
-        user.rest
-            .post(&format!("rooms/{room}/leave"), json!({}))
-            .await
-            .ok();
+        let busy = [StatusCode::SERVICE_UNAVAILABLE];
+        let path = format!("rooms/{room}/leave");
+        user.insists(&path, json!({}), &busy).await;
         self.log(room).members.remove(&user.id);
     }
 
