@@ -2,6 +2,7 @@
 
 use crate::{
     faults::{Faults, Victim},
+    log::{Log, Record, Truth, room},
     random::Random,
     rules::Rules,
     tally::Tally,
@@ -59,11 +60,8 @@ fn walk(mut world: World, steps: usize, crash_at: Option<(usize, Victim)>, trace
         world.check();
     }
     world.heal();
-    let void = world
-        .log
-        .records
-        .iter()
-        .filter(|record| world.is_void(record));
+    let records = world.log.records.iter();
+    let void = records.filter(|record| is_void(&world.log, record));
     world.tally.void = void.count() as u64;
     world.tally.receipts = world.clients.iter().map(|client| client.receipts).sum();
     world.tally.refused = world.clients.iter().map(|client| client.refusals).sum();
@@ -73,4 +71,12 @@ fn walk(mut world: World, steps: usize, crash_at: Option<(usize, Victim)>, trace
     fingerprint ^= world.log.end().offset.unsigned_abs() << 32;
     let tally = world.tally;
     Outcome { tally, fingerprint }
+}
+
+/// Whether a record is an event that its room's state did not allow.
+fn is_void(log: &Log, record: &Record) -> bool {
+    match record.truth {
+        Truth::Accepted(seq, _) => log.state(&room(&record.draft.key), seq).is_void,
+        _ => false,
+    }
 }

@@ -51,15 +51,6 @@ impl World {
         self.clients.extend(clients);
     }
 
-    pub(crate) fn is_void(&self, record: &crate::log::Record) -> bool {
-        match record.truth {
-            crate::log::Truth::Accepted(seq, _) => {
-                self.log.state(&room(&record.draft.key), seq).is_void
-            }
-            _ => false,
-        }
-    }
-
     /// Does one thing, and says which.
     pub(crate) fn step(&mut self) -> &'static str {
         self.now_ms += self.random.below(40) as i64;
