@@ -9,7 +9,6 @@ use crate::harness::{
     Frame, StompClient, System,
     rest::{Answer, Rest},
     system::{Role, Shape, Stack},
-    user::User,
 };
 
 const SENDS_BURST: usize = 5;
@@ -51,13 +50,6 @@ async fn from(system: &System, address: &str, method: Method, path: &str, body: 
         .await
 }
 
-async fn posts(user: &User, room: &str, id: &str) -> Answer {
-    let path = format!("rooms/{room}/messages");
-    let headers = [("idempotency-key", id)];
-    let body = Some(json!({ "text": id }));
-    user.rest.ask(Method::POST, &path, body, &headers).await
-}
-
 /// The refused ones, each of which says when to come back and what the limit is.
 fn refused(answers: &[Answer], limit: usize) -> usize {
     let refused = answers.iter().filter(|answer| answer.status == 429);
@@ -88,12 +80,12 @@ async fn messages_beyond_the_rate_are_refused_and_retries_of_earlier_ones_are_no
     let system = narrow().await;
     let alice = system.user("fast");
     let room = alice.opens_room().await;
-    let first = posts(&alice, &room, "first").await.ok();
+    let first = alice.posts(&room, "first").await.ok();
     let ids: Vec<String> = (0..4 * SENDS_BURST)
         .map(|index| format!("m{index}"))
         .collect();
-    let fresh = join_all(ids.iter().map(|id| posts(&alice, &room, id)));
-    let retries = join_all((0..2 * SENDS_BURST).map(|_| posts(&alice, &room, "first")));
+    let fresh = join_all(ids.iter().map(|id| alice.posts(&room, id)));
+    let retries = join_all((0..2 * SENDS_BURST).map(|_| alice.posts(&room, "first")));
     let (fresh, retries) = tokio::join!(fresh, retries);
     let count = refused(&fresh, SENDS_BURST);
     assert!(count > 0 && count < fresh.len(), "{fresh:?}");

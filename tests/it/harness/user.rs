@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jsonwebtoken::{EncodingKey, Header};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    rest::Rest,
+    rest::{Answer, Rest},
     stomp::{Frame, StompClient},
     wait::{SOON, a_moment, within},
 };
@@ -109,6 +109,13 @@ impl User {
             }
         })
         .await
+    }
+
+    /// Posts a message by REST under an id, which is also its text.
+    pub(crate) async fn posts(&self, room: &str, id: &str) -> Answer {
+        let path = format!("rooms/{room}/messages");
+        let (body, key) = (Some(json!({ "text": id })), [("idempotency-key", id)]);
+        self.rest.ask(Method::POST, &path, body, &key).await
     }
 
     /// A signed-in STOMP connection.

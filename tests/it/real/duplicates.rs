@@ -1,8 +1,6 @@
 //! Retries are known to processes that were not there when the first one was sent.
 
 use futures_util::future::join_all;
-use reqwest::Method;
-use serde_json::json;
 
 use super::scale::is_stored;
 use crate::harness::{
@@ -52,12 +50,6 @@ async fn a_retry_is_known_after_fanouts_and_persister_were_killed() {
     is_stored(&system, &sight).await;
 }
 
-async fn posts(user: &User, room: &Room, id: &str) -> Answer {
-    let path = format!("rooms/{room}/messages");
-    let (body, key) = (Some(json!({ "text": id })), [("idempotency-key", id)]);
-    user.rest.ask(Method::POST, &path, body, &key).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_by_another_gateway_is_not_held_against_the_rate() {
     const BURST: usize = 5;
@@ -76,15 +68,15 @@ async fn a_retry_by_another_gateway_is_not_held_against_the_rate() {
     let ids: Vec<String> = (0..BURST).map(|number| format!("m-{number}")).collect();
     let mut first = Vec::new();
     for id in &ids {
-        first.push(posts(&here, &room, id).await.ok()["seq"].clone());
+        first.push(here.posts(&room, id).await.ok()["seq"].clone());
     }
 
     let fresh: Vec<String> = (0..4 * BURST).map(|number| format!("n-{number}")).collect();
-    let answers = join_all(fresh.iter().map(|id| posts(&there, &room, id))).await;
+    let answers = join_all(fresh.iter().map(|id| there.posts(&room, id))).await;
     let is_refused = |answer: &Answer| answer.status == 429 && answer.refusal().1 == "too-many";
     let refused = answers.iter().filter(|answer| is_refused(answer)).count();
     assert!(refused > 0, "{answers:?}");
-    let again = join_all(ids.iter().map(|id| posts(&there, &room, id))).await;
+    let again = join_all(ids.iter().map(|id| there.posts(&room, id))).await;
     let again: Vec<_> = again
         .into_iter()
         .map(|answer| answer.ok()["seq"].clone())
