@@ -7,6 +7,10 @@ use super::{
     READY_LIMIT, Role, Service, Shape, System, program, ready,
 };
 
+/// How often tables and topics are asked for: a request to a cold server on two busy cores may take longer than the
+/// program waits for one.
+const SET_UP_ATTEMPTS: usize = 3;
+
 /// The servers of a real stack.
 pub(crate) struct Servers {
     pub(crate) kafka: Cluster,
@@ -109,12 +113,9 @@ impl System {
         fanout_ports: &[u16],
         gateway_ports: &[u16],
     ) -> Self {
-        self.tool(&["tables", "create"]).run(READY_LIMIT).await;
-        // What started after the brokers may have kept one from being heard of, and there must be one for each copy.
-        if let Some(servers) = &self.servers {
-            servers.kafka.complete().await;
+        for arguments in [["tables", "create"], ["topics", "create"]] {
+            self.sets_up(&arguments).await;
         }
-        self.tool(&["topics", "create"]).run(READY_LIMIT).await;
         for (index, port) in fanout_ports.iter().enumerate() {
             let group = ["a", "b"][index % shape.groups];
             self.spawn(
@@ -137,6 +138,24 @@ impl System {
             service.ready = ready(&mut service.process).await;
         }
         self
+    }
+
+    /// Runs a tool that makes what is missing, and once more where servers just born were too slow for it, as a job does.
+    async fn sets_up(&self, arguments: &[&str]) {
+        for attempt in 1..=SET_UP_ATTEMPTS {
+            // What started after the brokers may have kept one from being heard of, and there must be one for each copy.
+            if let Some(servers) = &self.servers {
+                servers.kafka.complete().await;
+            }
+            let (code, output) = self.tool(arguments).run_to_exit(READY_LIMIT).await;
+            if code == Some(0) {
+                return;
+            }
+            assert!(
+                attempt < SET_UP_ATTEMPTS,
+                "{arguments:?}: exit code {code:?}; it printed:\n{output}"
+            );
+        }
     }
 
     /// Starts a service; that it is ready is waited for later, as services wait for one another.
