@@ -17,6 +17,11 @@ use super::{
 /// A cold Java machine on two busy cores.
 const START_LIMIT: Duration = Duration::from_secs(180);
 
+/// How long an answer may take; a page of a table that services write to meanwhile is not read at once.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// The same for one attempt of three.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
+
 /// The region the tests name; nothing depends on it.
 pub(crate) const REGION: &str = "eu-central-1";
 /// The key the tests sign with; nothing checks it.
@@ -87,8 +92,8 @@ impl DynamoLocal {
 /// A client of whatever speaks DynamoDB at this address.
 pub(crate) fn client(endpoint: &str) -> Client {
     let timeouts = aws_config::timeout::TimeoutConfig::builder()
-        .operation_timeout(Duration::from_secs(10))
-        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(ANSWER_LIMIT)
+        .operation_attempt_timeout(ATTEMPT_LIMIT)
         .build();
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
