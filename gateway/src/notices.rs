@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -29,6 +29,9 @@ const HOLD_MS: u64 = 30_000;
 const PAGE_USERS: u16 = 500;
 /// Letters that are under way at the same time.
 const LETTERS_AT_ONCE: usize = 64;
+/// How often it is announced again that a notice is under way: gateways that start later read the announcements of the
+/// last minutes only, and many users take longer than that.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether a notice was left by the one who was at it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// For how long a notice is told at most: letters are known to be repeats for a day.
@@ -138,7 +141,14 @@ async fn go_on(gateway: &Gateway, (sender, id): &Name) -> Result<bool, Refusal> 
     if notice.busy_until_ms > clock::unix_ms() {
         return Ok(false);
     }
+    let mut announced: Option<Instant> = None;
     loop {
+        if announced.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY) {
+            gateway
+                .announce(Note::Notice(sender.clone(), id.clone()))
+                .await?;
+            announced = Some(Instant::now());
+        }
         let until_ms = clock::unix_ms() + HOLD_MS;
         let is_ours = store.move_notice(&notice, until_ms).await;
         if !is_ours.map_err(|error| store_refusal(&error))? {
