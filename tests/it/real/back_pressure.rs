@@ -51,18 +51,25 @@ async fn sends_are_refused_once_the_producers_queue_is_full() {
     // What was refused and is sent again with its id is shown once, whether or not the first sending got through.
     system.servers().kafka.link(0).set(Mode::Open);
     let mut again = alice.connects().await;
-    for client in 0..CLIENTS {
-        again.request(post(&room, client, 0)).await;
-    }
-    again
-        .request(Frame::send(&room, "the end").with("id", "end"))
-        .await;
-    let mut ids = Vec::new();
-    while ids.last().is_none_or(|id| id != "end") {
-        let message = watching.message(&room).await;
-        ids.push(message.json()["id"].as_str().expect("an id").to_owned());
-        assert_eq!(message.number("seq"), head + ids.len() as u64);
-    }
+    let sending = async {
+        for client in 0..CLIENTS {
+            again.request(post(&room, client, 0)).await;
+        }
+        again
+            .request(Frame::send(&room, "the end").with("id", "end"))
+            .await;
+    };
+    // Read meanwhile: who does not follow is sent away.
+    let reading = async {
+        let mut ids = Vec::new();
+        while ids.last().is_none_or(|id| id != "end") {
+            let message = watching.message(&room).await;
+            ids.push(message.json()["id"].as_str().expect("an id").to_owned());
+            assert_eq!(message.number("seq"), head + ids.len() as u64);
+        }
+        ids
+    };
+    let ((), ids) = tokio::join!(sending, reading);
     let distinct: BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "no message is shown twice");
 }
