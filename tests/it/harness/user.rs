@@ -17,6 +17,9 @@ pub(crate) const SECRET: &str = "the end-to-end tests sign with this secret";
 /// Outlives every test.
 const TOKEN_SECONDS: i64 = 3600;
 
+/// What a sender is told that is to come back later: while its partition has no owner, a room is not opened either.
+const COME_BACK: [&str; 2] = ["log-unavailable", "overloaded"];
+
 /// Somebody with a valid token, at one gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
@@ -137,6 +140,30 @@ impl User {
             .await;
         let head = receipt.number("head");
         (client, head)
+    }
+
+    /// Sends a frame until there is a RECEIPT, each time on a connection of its own, as any client does that is told to
+    /// come back later; the connection on which it was taken.
+    pub(crate) async fn gets_through(&self, frame: Frame) -> StompClient {
+        let frame = frame.with("receipt", "through");
+        within("a receipt", SOON, async {
+            loop {
+                let mut client = self.connects().await;
+                client.send(&frame).await;
+                let answers = ["RECEIPT", "ERROR"];
+                let answer = client.frame("a receipt or a refusal", |frame| {
+                    answers.contains(&&*frame.command)
+                });
+                let answer = answer.await;
+                if answer.command == "RECEIPT" {
+                    return client;
+                }
+                let code = answer.header("code");
+                assert!(COME_BACK.contains(&code), "{answer:?}");
+                a_moment().await;
+            }
+        })
+        .await
     }
 
     /// The newest messages by REST.

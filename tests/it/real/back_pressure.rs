@@ -27,7 +27,7 @@ async fn sends_are_refused_once_the_producers_queue_is_full() {
     let mut system = System::start_with(shape, &patient).await;
     let alice = system.user("alice");
     let room = alice.opens_room().await;
-    let (mut watching, head) = alice.watches(&room).await;
+    let (_, head) = alice.watches(&room).await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         clients.push(alice.connects().await);
@@ -50,26 +50,21 @@ async fn sends_are_refused_once_the_producers_queue_is_full() {
 
     // What was refused and is sent again with its id is shown once, whether or not the first sending got through.
     system.servers().kafka.link(0).set(Mode::Open);
-    let mut again = alice.connects().await;
-    let sending = async {
-        for client in 0..CLIENTS {
-            again.request(post(&room, client, 0)).await;
-        }
-        again
-            .request(Frame::send(&room, "the end").with("id", "end"))
-            .await;
-    };
-    // Read meanwhile: who does not follow is sent away.
-    let reading = async {
-        let mut ids = Vec::new();
-        while ids.last().is_none_or(|id| id != "end") {
-            let message = watching.message(&room).await;
-            ids.push(message.json()["id"].as_str().expect("an id").to_owned());
-            assert_eq!(message.number("seq"), head + ids.len() as u64);
-        }
-        ids
-    };
-    let ((), ids) = tokio::join!(sending, reading);
+    for client in 0..CLIENTS {
+        alice.gets_through(post(&room, client, 0)).await;
+    }
+    alice
+        .gets_through(Frame::send(&room, "the end").with("id", "end"))
+        .await;
+    // Read as history, which waits for its reader: nobody here is as fast as what was queued.
+    let subscribe = Frame::subscribe(&room, &format!("/topic/rooms/{room}"));
+    let mut reader = alice.gets_through(subscribe.with("since", head)).await;
+    let mut ids = Vec::new();
+    while ids.last().is_none_or(|id| id != "end") {
+        let message = reader.message(&room).await;
+        ids.push(message.json()["id"].as_str().expect("an id").to_owned());
+        assert_eq!(message.number("seq"), head + ids.len() as u64);
+    }
     let distinct: BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "no message is shown twice");
 }

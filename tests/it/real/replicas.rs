@@ -3,8 +3,8 @@
 use roomlog_core::partition::partition_of;
 
 use crate::harness::{
-    Frame, Room, Shape, Stack, StompClient, System, User,
-    wait::{SOON, a_moment, until, within},
+    Frame, Room, Shape, Stack, System,
+    wait::{SOON, until},
 };
 
 const TOPIC: &str = "chat.events.v1";
@@ -12,8 +12,6 @@ const PARTITIONS: u32 = 6;
 const BROKERS: usize = 3;
 /// How long the log may take before a sender is told that nobody knows.
 const MESSAGE_TIMEOUT: &str = "5s";
-/// What a sender is told that is to come back later.
-const COME_BACK: [&str; 2] = ["log-unavailable", "overloaded"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_receipted_while_one_replica_is_alone() {
@@ -24,7 +22,7 @@ async fn nothing_is_receipted_while_one_replica_is_alone() {
     let room = alice.opens_room().await;
     let (mut watching, head) = alice.watches(&room).await;
     // A cluster just born may take longer for its first records than a sender is kept waiting here.
-    sends_until_taken(&alice, &room, "before").await;
+    alice.gets_through(post(&room, "before")).await;
     let mut client = alice.connects().await;
     let kafka = &mut system.servers().kafka;
     kafka.in_step().await;
@@ -50,8 +48,8 @@ async fn nothing_is_receipted_while_one_replica_is_alone() {
     for node in others {
         kafka.node(node).thaw();
     }
-    sends_until_taken(&alice, &room, "alone").await;
-    sends_until_taken(&alice, &room, "end").await;
+    alice.gets_through(post(&room, "alone")).await;
+    alice.gets_through(post(&room, "end")).await;
     for (index, id) in ["before", "alone", "end"].into_iter().enumerate() {
         let message = watching.message(&room).await;
         assert_eq!(message.json()["id"], id, "shown once and in order");
@@ -61,29 +59,4 @@ async fn nothing_is_receipted_while_one_replica_is_alone() {
 
 fn post(room: &Room, id: &str) -> Frame {
     Frame::send(room, id).with("id", id)
-}
-
-/// Sends under one id until there is a receipt, as any client does that was told to come back later.
-async fn sends_until_taken(user: &User, room: &Room, id: &str) {
-    within("a receipt", SOON, async {
-        while !is_taken(&mut user.connects().await, post(room, id)).await {
-            a_moment().await;
-        }
-    })
-    .await;
-}
-
-async fn is_taken(client: &mut StompClient, frame: Frame) -> bool {
-    client.send(&frame.with("receipt", "this")).await;
-    let answers = ["RECEIPT", "ERROR"];
-    let answer = client.frame("a receipt or a refusal", |frame| {
-        answers.contains(&&*frame.command)
-    });
-    let answer = answer.await;
-    if answer.command == "ERROR" {
-        // While its partition has no owner, a room is not opened either.
-        let code = answer.header("code");
-        assert!(COME_BACK.contains(&code), "{answer:?}");
-    }
-    answer.command == "RECEIPT"
 }
