@@ -93,12 +93,28 @@ pub(crate) fn measured_on() -> String {
     format!("Commit {}, {today}, release build", commit())
 }
 
-/// The commit measured.
+/// The commit measured; `-dirty` where more was changed since than the documents, into which one bench writes after the
+/// other.
 fn commit() -> String {
-    let git = Command::new("git")
-        .args(["describe", "--always", "--dirty"])
-        .output();
-    git.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let changed = git(&[
+        "diff",
+        "HEAD",
+        "--name-only",
+        "--",
+        ":/",
+        ":(top,exclude)docs",
+    ]);
+    let commit = git(&["describe", "--always"]);
+    match changed.is_empty() {
+        true => commit,
+        false => format!("{commit}-dirty"),
+    }
+}
+
+fn git(arguments: &[&str]) -> String {
+    let output = Command::new("git").args(arguments).output();
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
         .unwrap_or_default()
 }
 
